@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mallorn: delta updates for machine-learning models.
+ *
+ * The one public header of libmallorn. What a function does with its
+ * arguments is said here; how the bytes lie is said in ml-stream(5) and
+ * ml-patch(5). The library never prints, never exits, keeps no global state
+ * and takes no locale. Unless a comment says otherwise a function returns
+ * ML_OK or a negative enum ml_err, and fills *diag (never NULL) on failure.
+ * Sizes and offsets are bytes, counted from the start of the file.
+ */
+#ifndef ML_H
+#define ML_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define ML_VERSION_STRING "0.1.0"
+#define ML_STREAM_VERSION 1 /* ml-stream(5), major */
+#define ML_PATCH_VERSION 1 /* ml-patch(5) */
+
+/* ===== errors =========================================================== */
+
+enum ml_err {
+	ML_OK = 0,
+	/* the input is at fault */
+	ML_EFORMAT = -10, /* malformed */
+	ML_ETRUNC = -11, /* ends too early */
+	ML_ECHECK = -12, /* a CRC-32 does not match */
+	ML_ELIMIT = -13, /* larger than a documented cap */
+	/* the decoder refuses */
+	ML_EVERSION = -20, /* format version or feature unknown here */
+	ML_ECLASS = -21, /* memory class too large for this decoder */
+	ML_EBASE = -22, /* not the base that the patch was made for */
+	ML_EDIGEST = -23, /* the result has not the promised digest */
+	/* the system is at fault */
+	ML_ENOMEM = -30,
+	ML_EIO = -31, /* diag->errnum says what */
+	/* the caller is at fault */
+	ML_EINVAL = -40
+};
+
+#define ML_DIAG_MAX 200
+
+/* Where and why something failed. `why` is one lower-case clause without a
+ * full stop; bytes taken from the input are escaped by ml_escape(). */
+struct ml_diag {
+	uint64_t off; /* byte offset in the input, or ML_NOWHERE */
+	int errnum; /* errno of an ML_EIO, else 0 */
+	char why[ML_DIAG_MAX];
+};
+#define ML_NOWHERE UINT64_MAX
+
+/* Fills *diag and returns `err`, for `return ml_fail(...)`. */
+int ml_fail(struct ml_diag *diag, int err, uint64_t off, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* The same for ML_EIO, taking errno. */
+int ml_fail_errno(struct ml_diag *diag, const char *what);
+/* A short constant text for an error number. Never NULL. */
+const char *ml_strerror(int err);
+/* Copies `n` bytes of hostile text to dst (cap >= 1), control bytes, the
+ * backslash and bytes >= 0x80 that are not UTF-8 as \xNN; always ends in NUL
+ * and cuts with "..." when it does not fit. Returns dst. */
+char *ml_escape(char *dst, size_t cap, const char *text, size_t n);
+
+/* ===== random access to bytes =========================================== */
+
+/* A file, or something spooled to an unlinked temporary file in $TMPDIR (or
+ * /tmp). Opaque; one thread at a time. */
+struct ml_src;
+
+/* Opens a path for reading. A regular file is used as it is; anything else
+ * (a FIFO, /dev/stdin, a process substitution) is spooled. */
+int ml_src_open(struct ml_src **out, const char *path, struct ml_diag *diag);
+/* Takes a descriptor, which the caller still owns: regular files are read
+ * with pread from their offset 0, all else is spooled from where it stands. */
+int ml_src_fd(struct ml_src **out, int fd, struct ml_diag *diag);
+/* As ml_src_fd on a pipe, but `head[0..n)` was already read from it. */
+int ml_src_fd_head(struct ml_src **out, int fd, const void *head, size_t n,
+	struct ml_diag *diag);
+/* An empty spool to be filled by ml_src_append. */
+int ml_src_spool(struct ml_src **out, struct ml_diag *diag);
+int ml_src_append(struct ml_src *s, const void *p, size_t n,
+	struct ml_diag *diag);
+void ml_src_free(struct ml_src *s); /* NULL is allowed */
+uint64_t ml_src_size(const struct ml_src *s);
+/* Reads exactly n bytes at off, else ML_ETRUNC. Small reads are served from a
+ * 64 KiB cache. */
+int ml_src_read(struct ml_src *s, uint64_t off, void *buf, size_t n,
+	struct ml_diag *diag);
+
+/* ===== digests ========================================================== */
+
+#define ML_SHA256_LEN 32
+
+struct ml_sha256; /* opaque; libcrypto's, for the CPU's instructions */
+int ml_sha256_new(struct ml_sha256 **out, struct ml_diag *diag);
+void ml_sha256_update(struct ml_sha256 *s, const void *p, size_t n);
+/* Writes the digest and starts anew. */
+void ml_sha256_final(struct ml_sha256 *s, uint8_t out[ML_SHA256_LEN]);
+void ml_sha256_free(struct ml_sha256 *s); /* NULL is allowed */
+/* The digest of a whole source. */
+int ml_src_sha256(struct ml_src *s, uint8_t out[ML_SHA256_LEN],
+	struct ml_diag *diag);
+/* CRC-32 (IEEE 802.3, as in zlib); start with crc = 0. */
+uint32_t ml_crc32(uint32_t crc, const void *p, size_t n);
+
+/* ===== element types ==================================================== */
+
+/* Numbers as in ml-stream(5). 0x100 + n is GGML type n. */
+enum ml_dtype {
+	ML_DT_OPAQUE = 0,
+	ML_DT_U8 = 1, ML_DT_I8 = 2, ML_DT_U16 = 3, ML_DT_I16 = 4,
+	ML_DT_U32 = 5, ML_DT_I32 = 6, ML_DT_U64 = 7, ML_DT_I64 = 8,
+	ML_DT_F16 = 9, ML_DT_BF16 = 10, ML_DT_F32 = 11, ML_DT_F64 = 12,
+	ML_DT_F8_E4M3 = 13, ML_DT_F8_E5M2 = 14, ML_DT_BOOL = 15,
+	ML_DT_C64 = 16, ML_DT_C128 = 17, ML_DT_U4 = 18, ML_DT_I4 = 19,
+	ML_DT_F8_E4M3FNUZ = 20, ML_DT_F8_E5M2FNUZ = 21, ML_DT_F8_E8M0 = 22,
+	ML_DT_F4_E2M1 = 23, ML_DT_STRING = 24,
+	ML_DT_GGML = 0x100
+};
+
+struct ml_dtype_info {
+	uint16_t id;
+	const char *name; /* "bf16", "q4_K" */
+	uint16_t block_bytes; /* bytes of one block; 0: no fixed size */
+	uint16_t block_elems; /* elements in one block (2 for u4, 1 for f32) */
+};
+/* NULL when the number is unknown. */
+const struct ml_dtype_info *ml_dtype_find(unsigned id);
+/* NULL when the name is unknown. */
+const struct ml_dtype_info *ml_dtype_by_name(const char *name);
+
+/* ===== a model: spans of a file ========================================= */
+
+#define ML_RANK_MAX 16 /* dimensions of a tensor */
+#define ML_NAME_MAX 65535 /* bytes of a tensor's name */
+#define ML_QUANT_MAX 65536 /* scales of a tensor */
+#define ML_SPANS_MAX (1u << 24) /* spans of a file */
+
+enum ml_span_kind { ML_SKELETON = 0, ML_TENSOR = 1 };
+
+struct ml_quant {
+	int32_t axis; /* dimension that the scales run along; -1: one scale */
+	uint32_t n; /* number of scales and of zero points, 1..ML_QUANT_MAX */
+	float *scale;
+	int64_t *zero;
+};
+
+struct ml_span {
+	uint64_t off, len; /* bytes of the file */
+	uint8_t kind; /* enum ml_span_kind */
+	uint8_t rank;
+	uint16_t dtype; /* enum ml_dtype; ML_DT_OPAQUE for skeleton */
+	uint64_t *shape; /* rank dimensions, outermost first; owned */
+	char *name; /* never NULL, "" allowed, may hold NULs; owned */
+	uint32_t name_len;
+	struct ml_quant *quant; /* NULL: none; owned */
+};
+
+enum ml_container {
+	ML_RAW = 0, ML_SAFETENSORS = 1, ML_GGUF = 2, ML_ONNX = 3, ML_TFLITE = 4
+};
+
+struct ml_model {
+	int container; /* enum ml_container */
+	uint64_t size; /* of the file */
+	struct ml_span *span; /* after ml_model_finish: ascending, gapless */
+	size_t nspan, cap;
+};
+
+void ml_model_init(struct ml_model *m);
+void ml_model_free(struct ml_model *m);
+/* Appends a tensor in any order; copies name and shape. The range may be
+ * wrong: ml_model_finish judges. With a NULL shape, rank must be 0. The new
+ * span is m->span[m->nspan - 1] until the next call; a reader may hang a
+ * malloc'ed quant onto it. */
+int ml_model_add(struct ml_model *m, const char *name, size_t name_len,
+	unsigned dtype, unsigned rank, const uint64_t *shape, uint64_t off,
+	uint64_t len, struct ml_diag *diag);
+/* Sorts the tensors by offset, refuses those that leave the file
+ * (ML_EFORMAT), keeps the first of those that share bytes (a buffer used
+ * twice) and fills all gaps with skeleton spans. */
+int ml_model_finish(struct ml_model *m, uint64_t size, struct ml_diag *diag);
+/* Allocates *q for n scales, zero points all 0. */
+int ml_quant_new(struct ml_quant **q, int32_t axis, size_t n,
+	struct ml_diag *diag);
+
+/* ===== container readers ================================================ */
+
+#define ML_PROBE_LEN 4096
+
+/* One container format. A reader calls ml_model_add for every tensor whose
+ * bytes lie in the file, and nothing else; what it does not know is skeleton.
+ * It checks every length against the file and allocates after that. */
+struct ml_reader {
+	int container; /* enum ml_container */
+	const char *name; /* for -f and messages */
+	/* Whether the file may be of this format, by its first n <=
+	 * ML_PROBE_LEN bytes. Cheap; may err on the side of yes only when
+	 * walk then refuses quickly. */
+	int (*probe)(const uint8_t *head, size_t n);
+	/* Adds the tensors. */
+	int (*walk)(struct ml_src *s, struct ml_model *m, struct ml_diag *diag);
+};
+extern const struct ml_reader *const ml_readers[]; /* ends with NULL */
+extern const struct ml_reader ml_reader_safetensors, ml_reader_gguf,
+	ml_reader_onnx, ml_reader_tflite;
+
+/* NULL for an unknown name; "raw" is no reader but ml_model_read knows it. */
+const struct ml_reader *ml_reader_by_name(const char *name);
+const char *ml_container_name(int container);
+/* Reads and finishes a model. format NULL: found by content, and what is
+ * malformed becomes one opaque span with *diag saying why (diag->why[0] is 0
+ * when all was well); "raw": one opaque span; a reader's name: that reader,
+ * whose failure is the caller's. An empty file is a model without spans. */
+int ml_model_read(struct ml_model *m, struct ml_src *s, const char *format,
+	struct ml_diag *diag);
+
+/* ===== the tensor-record stream, ml-stream(5) =========================== */
+
+#define ML_DATA_MAX (1u << 20) /* bytes of a DATA or BASE payload */
+#define ML_CODE_HEAD 8 /* fixed bytes before the coded bytes of CODE */
+#define ML_CODE_MAX (ML_DATA_MAX + 1024) /* bytes of a CODE payload */
+#define ML_REC_MAX ML_CODE_MAX /* bytes of any payload */
+#define ML_CHUNK (1u << 18) /* bytes of a DATA record that our writers use */
+
+#define ML_TAG(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | \
+	(uint32_t)(c) << 16 | (uint32_t)(d) << 24)
+#define ML_HEAD ML_TAG('H', 'E', 'A', 'D')
+#define ML_SPAN ML_TAG('S', 'P', 'A', 'N')
+#define ML_QUNT ML_TAG('q', 'u', 'n', 't')
+#define ML_DATA ML_TAG('D', 'A', 'T', 'A')
+#define ML_CODE ML_TAG('C', 'O', 'D', 'E')
+#define ML_BASE ML_TAG('B', 'A', 'S', 'E')
+#define ML_DONE ML_TAG('D', 'O', 'N', 'E')
+
+enum ml_stream_kind { ML_KIND_MODEL = 1, ML_KIND_DELTA = 2 };
+
+struct ml_head {
+	uint8_t kind; /* enum ml_stream_kind */
+	uint8_t container; /* of the target */
+	uint64_t base_size; /* delta only, else 0 */
+	uint8_t base_sha[ML_SHA256_LEN]; /* delta only, else zeros */
+};
+
+struct ml_done {
+	uint64_t size; /* of the target */
+	uint64_t records; /* before DONE, HEAD included */
+	uint8_t sha[ML_SHA256_LEN]; /* of the target */
+};
+
+/* Reads records one by one and checks what ml-stream(5) says a reader must:
+ * magic, version, CRCs, lengths, order of records, contiguous spans, DATA
+ * that fits its span, the totals of DONE, nothing after it. */
+struct ml_in;
+int ml_in_open(struct ml_in **out, FILE *f, struct ml_diag *diag);
+void ml_in_free(struct ml_in *in); /* NULL is allowed; does not close f */
+/* The next record: *tag, and the payload in a buffer that lives until the
+ * next call. Unknown ancillary records (first letter lower case) are skipped.
+ * After DONE was returned, the next call gives *tag = 0. */
+int ml_in_next(struct ml_in *in, uint32_t *tag, const uint8_t **payload,
+	size_t *n, struct ml_diag *diag);
+const struct ml_head *ml_in_head(const struct ml_in *in); /* valid at once */
+uint64_t ml_in_offset(const struct ml_in *in); /* of the record returned */
+
+/* Decode payloads; SPAN fills a span whose pointers the caller frees with
+ * ml_span_clear; QUNT hangs onto the span. */
+int ml_span_decode(struct ml_span *sp, const uint8_t *p, size_t n,
+	struct ml_diag *diag);
+int ml_quant_decode(struct ml_quant **q, const uint8_t *p, size_t n,
+	struct ml_diag *diag);
+int ml_done_decode(struct ml_done *d, const uint8_t *p, size_t n,
+	struct ml_diag *diag);
+void ml_span_clear(struct ml_span *sp);
+
+/* Writes records. Errors of the FILE are ML_EIO. */
+struct ml_out {
+	FILE *f;
+	uint64_t records; /* written so far */
+};
+int ml_out_open(struct ml_out *o, FILE *f, const struct ml_head *h,
+	struct ml_diag *diag);
+int ml_out_record(struct ml_out *o, uint32_t tag, const void *payload,
+	size_t n, struct ml_diag *diag);
+/* The same with a payload in two pieces. */
+int ml_out_record2(struct ml_out *o, uint32_t tag, const void *a, size_t na,
+	const void *b, size_t nb, struct ml_diag *diag);
+int ml_out_span(struct ml_out *o, const struct ml_span *sp,
+	struct ml_diag *diag); /* SPAN, and qunt when it has one */
+int ml_out_done(struct ml_out *o, uint64_t size,
+	const uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag);
+
+/* Reads a whole model stream: the spans into *m, the file's bytes into a
+ * spool. Refuses delta streams and coded ones (says "decode it first"). */
+int ml_stream_load(FILE *f, struct ml_model *m, struct ml_src **bytes,
+	uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag);
+/* Writes the model stream of (m, s): what ml-split does. */
+int ml_stream_write(FILE *f, const struct ml_model *m, struct ml_src *s,
+	struct ml_diag *diag);
+
+#endif
