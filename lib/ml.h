@@ -300,4 +300,127 @@ int ml_stream_load(FILE *f, struct ml_model *m, struct ml_src **bytes,
 int ml_stream_write(FILE *f, const struct ml_model *m, struct ml_src *s,
 	struct ml_diag *diag);
 
+/* ===== blocks: the coded target ========================================= */
+
+#define ML_BLOCK_OUT (1u << 20) /* target bytes that one block makes, most */
+
+/* The payload of a patch record, ml-patch(5), on its way down the pipe. The
+ * bytes belong to the sender and live until the callee returns. */
+struct ml_block {
+	uint8_t coder; /* first byte of the record: 0 plain, 1 range, |16 */
+	uint32_t n_out; /* target bytes it makes, 1..ML_BLOCK_OUT */
+	const uint8_t *code;
+	size_t n; /* bytes of code, at most ML_CODE_MAX - ML_CODE_HEAD */
+	const uint8_t *base; /* plain: the base bytes that its DIFFs are */
+	size_t nbase; /* read against, in order; else none */
+};
+
+/* Where a stage sends what it makes. Labels come before the bytes they
+ * label, as in the stream. */
+struct ml_sink {
+	void *ctx;
+	int (*span)(void *ctx, const struct ml_span *sp, struct ml_diag *diag);
+	int (*block)(void *ctx, const struct ml_block *b,
+		struct ml_diag *diag);
+};
+
+/* Residuals (ml-delta): sends every span of the target and then its plain
+ * blocks. `base` may be NULL for a target coded alone. Progress, when not
+ * NULL, is told the target bytes done. `log`, when not NULL, gets a line per
+ * tensor: what was chosen and its estimated cost. */
+struct ml_delta_opt {
+	FILE *log;
+	void (*progress)(void *arg, uint64_t done);
+	void *arg;
+};
+int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
+	const struct ml_model *target, struct ml_src *tsrc,
+	const struct ml_delta_opt *opt, const struct ml_sink *next,
+	struct ml_diag *diag);
+
+/* Entropy coding (ml-zipnn): takes spans and plain blocks (or the DATA of a
+ * model stream), sends range-coded blocks, each the smaller of both. */
+struct ml_zip;
+int ml_zip_new(struct ml_zip **out, int cls, const struct ml_sink *next,
+	struct ml_diag *diag); /* cls: 1 nano, 2 micro, 3 full */
+void ml_zip_free(struct ml_zip *z);
+int ml_zip_span(struct ml_zip *z, const struct ml_span *sp,
+	struct ml_diag *diag);
+int ml_zip_block(struct ml_zip *z, const struct ml_block *b,
+	struct ml_diag *diag);
+int ml_zip_data(struct ml_zip *z, const uint8_t *p, size_t n,
+	struct ml_diag *diag); /* of the last span given */
+int ml_zip_end(struct ml_zip *z, struct ml_diag *diag); /* sends the rest */
+
+/* The way back: range-coded blocks to plain ones that make the same bytes
+ * (for a model: one LIT each). Base bytes come from bsrc (NULL: none). */
+struct ml_unzip;
+int ml_unzip_new(struct ml_unzip **out, int cls, struct ml_src *bsrc,
+	const struct ml_sink *next, struct ml_diag *diag);
+void ml_unzip_free(struct ml_unzip *u);
+int ml_unzip_block(struct ml_unzip *u, const struct ml_block *b,
+	struct ml_diag *diag);
+
+/* ===== the patch, ml-patch(5) =========================================== */
+
+/* What a header says beside what the packer finds out. */
+struct ml_patch_info {
+	int cls; /* memory class */
+	uint64_t release; /* release counter, 0: none */
+	int has_base;
+	uint64_t base_size, target_size;
+	uint8_t base_sha[ML_SHA256_LEN], target_sha[ML_SHA256_LEN];
+};
+
+/* Framing (ml-pack): blocks go to a spool, since the header tells their
+ * length; finish writes header and body to f. Plain blocks that only hold
+ * literal bytes are joined, so that data which nothing can compress costs
+ * ML_PATCH_OVERHEAD bytes in all. */
+#define ML_PATCH_OVERHEAD 160
+struct ml_packer;
+int ml_pack_new(struct ml_packer **out, struct ml_diag *diag);
+void ml_pack_free(struct ml_packer *p);
+int ml_pack_block(struct ml_packer *p, const struct ml_block *b,
+	struct ml_diag *diag);
+/* Keeps a label as a note (ml-patch(5)). */
+int ml_pack_span(struct ml_packer *p, const struct ml_span *sp,
+	struct ml_diag *diag);
+int ml_pack_finish(struct ml_packer *p, const struct ml_patch_info *info,
+	FILE *f, struct ml_diag *diag);
+
+/* Where a rebuilt target goes and how it is read back. */
+struct ml_target {
+	void *ctx;
+	int (*write)(void *ctx, const uint8_t *p, size_t n,
+		struct ml_diag *diag);
+	/* NULL: the last `window` bytes are kept in memory, at most
+	 * ML_WINDOW_MAX, else in a spool. */
+	int (*read)(void *ctx, uint64_t off, uint8_t *p, size_t n,
+		struct ml_diag *diag);
+};
+#define ML_WINDOW_MAX (8u << 20)
+
+/* Applies the patch that begins at *off of psrc (a source of known size) and
+ * moves *off behind it. Checks the base's size and digest (ML_EBASE) before
+ * the first write, and the target's digest at the end (ML_EDIGEST). bsrc may
+ * be NULL when the patch needs none. max_cls: refuse larger ones. */
+int ml_apply(struct ml_src *psrc, uint64_t *off, struct ml_src *bsrc,
+	int max_cls, const struct ml_target *t, struct ml_diag *diag);
+/* The same from a pipe, one patch, nothing may follow. */
+int ml_apply_stream(FILE *f, struct ml_src *bsrc, int max_cls,
+	const struct ml_target *t, struct ml_diag *diag);
+/* Walks one patch without applying it: header into *h (whose pointers are
+ * into hbuf), every record's CRC checked. each, when not NULL, is given every
+ * record: its offset, coder byte, n_out and payload range. Moves *off. */
+struct ml_record {
+	uint64_t off; /* of the record in the file */
+	uint64_t code, n; /* its payload */
+	uint64_t n_out;
+	uint8_t coder;
+};
+struct ml_hdr; /* mldec.h */
+int ml_patch_walk(struct ml_src *psrc, uint64_t *off, struct ml_hdr *h,
+	uint8_t hbuf[384], int (*each)(void *arg, const struct ml_record *r,
+	struct ml_diag *diag), void *arg, struct ml_diag *diag);
+
 #endif

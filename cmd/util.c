@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: MIT */
+/* Messages, exit statuses, opening and closing: see util.h. */
+#define _GNU_SOURCE /* F_SETPIPE_SZ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "util.h"
+
+#define BUFFER 262144 /* of a FILE */
+#define PIPE (1 << 20) /* asked of the kernel */
+
+static int line_up; /* a progress line is on the terminal */
+/* Unfinished files, for exit and signals. */
+static char *volatile doomed[OUT_MAX];
+
+/* ===== messages ========================================================= */
+
+static void wipe_line(void)
+{
+	if (line_up)
+		fputs("\r\033[K", stderr);
+	line_up = 0;
+}
+
+static void report(const char *fmt, va_list ap)
+	__attribute__((format(printf, 1, 0)));
+
+static void report(const char *fmt, va_list ap)
+{
+	const int e = errno;
+	const size_t n = strlen(fmt);
+
+	wipe_line();
+	fprintf(stderr, "%s: ", ml_prog);
+	vfprintf(stderr, fmt, ap);
+	if (n > 0 && fmt[n - 1] == ':')
+		fprintf(stderr, " %s", strerror(e));
+	fputc('\n', stderr);
+}
+
+void warn(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	report(fmt, ap);
+	va_end(ap);
+}
+
+void die(int status, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	report(fmt, ap);
+	va_end(ap);
+	exit(status);
+}
+
+int ml_exit_status(int ml_err)
+{
+	switch (ml_err) {
+	case ML_OK: return EX_OK;
+	case ML_EFORMAT:
+	case ML_ETRUNC:
+	case ML_ECHECK:
+	case ML_ELIMIT: return EX_INPUT;
+	case ML_EVERSION:
+	case ML_ECLASS: return EX_VERSION;
+	case ML_EBASE: return EX_BASE;
+	case ML_EDIGEST: return EX_DIGEST;
+	case ML_EINVAL: return EX_USAGE;
+	default: return EX_SYSTEM;
+	}
+}
+
+const char *show(char buf[SHOW_MAX], const char *text)
+{
+	return ml_escape(buf, SHOW_MAX, text, strlen(text));
+}
+
+static int is_dash(const char *path)
+{
+	return !path || strcmp(path, "-") == 0;
+}
+
+static void say_diag(const char *name, const struct ml_diag *d)
+{
+	char where[40] = "";
+
+	if (d->off != ML_NOWHERE)
+		snprintf(where, sizeof(where), "offset %llu: ",
+			(unsigned long long)d->off);
+	errno = d->errnum;
+	if (d->errnum)
+		warn("%s: %s%s:", name, where, d->why);
+	else
+		warn("%s: %s%s", name, where, d->why);
+}
+
+void warn_diag(const char *file, const struct ml_diag *d)
+{
+	char name[SHOW_MAX], quoted[SHOW_MAX + 2];
+
+	if (is_dash(file)) {
+		say_diag("standard input", d);
+		return;
+	}
+	snprintf(quoted, sizeof(quoted), "'%s'", show(name, file));
+	say_diag(quoted, d);
+}
+
+void die_diag(const char *file, int err, const struct ml_diag *d)
+{
+	warn_diag(file, d);
+	exit(ml_exit_status(err));
+}
+
+void die_out(int err, const struct ml_diag *d)
+{
+	say_diag("output", d);
+	exit(ml_exit_status(err));
+}
+
+/* ===== options ========================================================== */
+
+void usage_error(const char *usage, const char *why)
+{
+	if (why)
+		warn("%s", why);
+	fputs(usage, stderr);
+	exit(EX_USAGE);
+}
+
+void bad_option(const char *usage, int c)
+{
+	if (c == ':')
+		warn("option '-%c' needs an argument", optopt);
+	else if (optopt > ' ' && optopt < 0x7f)
+		warn("unknown option '-%c'", optopt);
+	fputs(usage, stderr);
+	exit(EX_USAGE);
+}
+
+static void shut_stdout(void)
+{
+	if (fflush(stdout) == EOF || ferror(stdout) || fclose(stdout) == EOF)
+		die(EX_SYSTEM, "cannot write standard output:");
+}
+
+void help(const char *usage)
+{
+	fputs(usage, stdout);
+	shut_stdout();
+	exit(EX_OK);
+}
+
+void version(void)
+{
+	printf("%s %s (stream %d, patch %d)\n", ml_prog, ML_VERSION_STRING,
+		ML_STREAM_VERSION, ML_PATCH_VERSION);
+	shut_stdout();
+	exit(EX_OK);
+}
+
+/* ===== input ============================================================ */
+
+static void widen(FILE *f)
+{
+	setvbuf(f, NULL, _IOFBF, BUFFER);
+#ifdef F_SETPIPE_SZ
+	/* fails on what is no pipe, and then it does not matter */
+	fcntl(fileno(f), F_SETPIPE_SZ, PIPE);
+#endif
+}
+
+static void refuse_terminal_in(int fd)
+{
+	if (isatty(fd))
+		die(EX_USAGE, "refusing to read binary from a terminal");
+}
+
+FILE *in_open(const char *path, int binary)
+{
+	char name[SHOW_MAX];
+	FILE *f = stdin;
+
+	if (!is_dash(path))
+		f = fopen(path, "rbe");
+	if (!f)
+		die(EX_SYSTEM, "cannot open '%s':", show(name, path));
+	if (binary)
+		refuse_terminal_in(fileno(f));
+	widen(f);
+	return f;
+}
+
+struct ml_src *in_src(const char *path)
+{
+	struct ml_diag diag;
+	struct ml_src *s;
+	int err;
+
+	if (is_dash(path)) {
+		refuse_terminal_in(STDIN_FILENO);
+		err = ml_src_fd(&s, STDIN_FILENO, &diag);
+	} else {
+		err = ml_src_open(&s, path, &diag);
+	}
+	if (err)
+		die_diag(path, err, &diag);
+	return s;
+}
+
+/* ===== output =========================================================== */
+
+static void remove_doomed(void)
+{
+	int i;
+
+	for (i = 0; i < OUT_MAX; i++)
+		if (doomed[i])
+			unlink(doomed[i]);
+}
+
+static void on_signal(int sig)
+{
+	remove_doomed();
+	raise(sig); /* the default action: see SA_RESETHAND */
+}
+
+static void guard_exits(void)
+{
+	static const int sigs[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE};
+	static int armed;
+	struct sigaction sa, old;
+	size_t i;
+
+	if (armed)
+		return;
+	armed = 1;
+	atexit(remove_doomed);
+	memset(&sa, 0, sizeof(sa));
+	sa.sa_handler = on_signal;
+	sa.sa_flags = (int)SA_RESETHAND;
+	sigemptyset(&sa.sa_mask);
+	for (i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++)
+		if (sigaction(sigs[i], NULL, &old) == 0 &&
+			old.sa_handler != SIG_IGN)
+			sigaction(sigs[i], &sa, NULL);
+}
+
+static void doom(char *tmp)
+{
+	int i;
+
+	for (i = 0; i < OUT_MAX && doomed[i]; i++)
+		;
+	if (i == OUT_MAX) {
+		unlink(tmp);
+		die(EX_SYSTEM, "too many outputs at a time");
+	}
+	doomed[i] = tmp;
+}
+
+static void spare(const char *tmp)
+{
+	int i;
+
+	for (i = 0; i < OUT_MAX; i++)
+		if (doomed[i] == tmp)
+			doomed[i] = NULL;
+}
+
+static void *need(void *p)
+{
+	if (!p)
+		die(EX_SYSTEM, "out of memory");
+	return p;
+}
+
+/* The directory part of a path, with its slash; "" when there is none. */
+static size_t dir_len(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+/* A name beside o->path, and a descriptor of the new file there. */
+static int temp_beside(struct out *o, mode_t mode)
+{
+	const size_t dir = dir_len(o->path);
+	const size_t cap = strlen(o->path) + sizeof("..XXXXXX");
+	char name[SHOW_MAX];
+	int fd;
+
+	o->tmp = need(malloc(cap));
+	/* the longest of names leave no room for six letters more */
+	snprintf(o->tmp, cap, "%.*s.%.200s.XXXXXX", (int)dir, o->path,
+		o->path + dir);
+	fd = mkstemp(o->tmp);
+	if (fd < 0)
+		die(EX_SYSTEM, "cannot make a file beside '%s':",
+			show(name, o->path));
+	doom(o->tmp);
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fchmod(fd, mode) < 0)
+		die(EX_SYSTEM, "cannot set up a file beside '%s':",
+			show(name, o->path));
+	return fd;
+}
+
+static mode_t new_file_mode(void)
+{
+	const mode_t mask = umask(0);
+
+	umask(mask);
+	return 0666 & ~mask;
+}
+
+/* Opens o->path, which this may replace by what a symbolic link leads to. */
+static int open_target(struct out *o)
+{
+	char name[SHOW_MAX];
+	struct stat st;
+	int fd;
+
+	if (stat(o->path, &st) < 0) {
+		if (errno != ENOENT)
+			die(EX_SYSTEM, "cannot write '%s':",
+				show(name, o->path));
+		return temp_beside(o, new_file_mode());
+	}
+	if (S_ISREG(st.st_mode)) {
+		char *real = realpath(o->path, NULL);
+
+		if (real) {
+			free(o->path);
+			o->path = real;
+		}
+		return temp_beside(o, st.st_mode & 0777);
+	}
+	fd = open(o->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		die(EX_SYSTEM, "cannot write '%s':", show(name, o->path));
+	return fd;
+}
+
+void out_open(struct out *o, const char *path, int binary)
+{
+	guard_exits();
+	o->f = stdout;
+	o->path = NULL;
+	o->tmp = NULL;
+	if (!is_dash(path)) {
+		o->path = need(strdup(path));
+		o->f = need(fdopen(open_target(o), "wb"));
+	}
+	if (binary && isatty(fileno(o->f)))
+		die(EX_USAGE, "refusing to write binary to a terminal");
+	widen(o->f);
+}
+
+/* A rename is only safe from a crash when its directory is on the disk. */
+static int sync_dir(const char *path)
+{
+	char *dir = need(strdup(path));
+	const size_t n = dir_len(path);
+	int fd, ok;
+
+	dir[n] = '\0';
+	fd = open(n ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	free(dir);
+	if (fd < 0)
+		return errno == EACCES; /* may write there, not read */
+	ok = fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP;
+	close(fd);
+	return ok;
+}
+
+int out_close(struct out *o)
+{
+	char name[SHOW_MAX];
+
+	if (!o->path) {
+		shut_stdout();
+		o->f = NULL;
+		return EX_OK;
+	}
+	show(name, o->path);
+	if (fflush(o->f) == EOF || ferror(o->f))
+		die(EX_SYSTEM, "cannot write '%s':", name);
+	if (o->tmp && fsync(fileno(o->f)) < 0)
+		die(EX_SYSTEM, "cannot write '%s':", name);
+	if (fclose(o->f) == EOF)
+		die(EX_SYSTEM, "cannot write '%s':", name);
+	o->f = NULL;
+	if (o->tmp) {
+		if (rename(o->tmp, o->path) < 0)
+			die(EX_SYSTEM, "cannot rename to '%s':", name);
+		spare(o->tmp);
+		if (!sync_dir(o->path))
+			die(EX_SYSTEM, "cannot sync the directory of '%s':",
+				name);
+	}
+	free(o->tmp);
+	free(o->path);
+	o->tmp = o->path = NULL;
+	return EX_OK;
+}
+
+/* ===== progress ========================================================= */
+
+static double seconds(const struct timespec *a, const struct timespec *b)
+{
+	return (double)(b->tv_sec - a->tv_sec) +
+		(double)(b->tv_nsec - a->tv_nsec) / 1e9;
+}
+
+void progress_start(struct progress *p, uint64_t total, int quiet)
+{
+	p->on = !quiet && isatty(STDERR_FILENO);
+	p->done = 0;
+	p->total = total;
+	clock_gettime(CLOCK_MONOTONIC, &p->start);
+	p->last = p->start;
+}
+
+void progress_add(struct progress *p, uint64_t n)
+{
+	const double mib = 1048576.0;
+	struct timespec now;
+	double all, rate;
+
+	p->done += n;
+	if (!p->on)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	all = seconds(&p->start, &now);
+	if (all < 1.0 || seconds(&p->last, &now) < 0.2)
+		return;
+	p->last = now;
+	rate = (double)p->done / all;
+	fprintf(stderr, "\r%s: %.0f MiB", ml_prog, (double)p->done / mib);
+	if (p->total > 0)
+		fprintf(stderr, " of %.0f", (double)p->total / mib);
+	fprintf(stderr, ", %.0f MiB/s", rate / mib);
+	if (p->total > p->done && p->done > 0)
+		fprintf(stderr, ", %.0f s left",
+			(double)(p->total - p->done) / rate);
+	fputs("\033[K", stderr);
+	line_up = 1;
+}
+
+void progress_end(struct progress *p)
+{
+	p->on = 0;
+	wipe_line();
+}

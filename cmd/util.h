@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The manners that all programs share: messages, exit statuses, opening and
+ * closing. Every function here ends the program when it fails, with a message
+ * on stderr and the status that fits. A main file defines ml_prog.
+ *
+ * Whatever ends the program before out_close() - an exit, a signal - removes
+ * the unfinished file of out_open().
+ */
+#ifndef ML_UTIL_H
+#define ML_UTIL_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "ml.h"
+
+/* The program's name, for messages: const char ml_prog[] = "ml-split"; */
+extern const char ml_prog[];
+
+enum {
+	EX_OK = 0,
+	EX_INPUT = 1, /* the input is malformed, or things compared differ */
+	EX_USAGE = 2,
+	EX_SYSTEM = 3, /* input/output, memory */
+	EX_BASE = 4, /* not the base that the patch was made for */
+	EX_VERSION = 5, /* format version or memory class unknown here */
+	EX_PATCH = 6, /* the patch is corrupt */
+	EX_DIGEST = 7 /* the result has not the promised digest */
+};
+
+/* ===== messages ========================================================= */
+
+/* "prog: message" on stderr. A format that ends in ':' is followed by what
+ * errno means. */
+void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void die(int status, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* The exit status for an enum ml_err. A program whose input is a patch maps
+ * EX_INPUT to EX_PATCH itself. */
+int ml_exit_status(int ml_err);
+/* "prog: 'file': offset N: why", the name escaped. die_diag exits with
+ * ml_exit_status(err); file NULL or "-" is shown as standard input. */
+void warn_diag(const char *file, const struct ml_diag *d);
+_Noreturn void die_diag(const char *file, int err, const struct ml_diag *d);
+/* The same for a diag that is about the output. */
+_Noreturn void die_out(int err, const struct ml_diag *d);
+
+#define SHOW_MAX 256
+/* A hostile text in a form fit for a terminal; returns buf. */
+const char *show(char buf[SHOW_MAX], const char *text);
+
+/* ===== options ========================================================== */
+
+/* What getopt(3) did not like: prints it and the usage on stderr, exits with
+ * EX_USAGE. Give getopt an option string that starts with ':'. */
+_Noreturn void bad_option(const char *usage, int c);
+/* The same with a reason of one's own; NULL: only the usage. */
+_Noreturn void usage_error(const char *usage, const char *why);
+/* -h: the usage on stdout, EX_OK. */
+_Noreturn void help(const char *usage);
+/* -V: "prog 0.1.0 (stream 1, patch 1)" on stdout, EX_OK. */
+_Noreturn void version(void);
+
+/* ===== input ============================================================ */
+
+/* Opens a stream for reading; path NULL or "-" is standard input. Binary input
+ * is refused from a terminal. */
+FILE *in_open(const char *path, int binary);
+/* The same for random access; what is no regular file is spooled. */
+struct ml_src *in_src(const char *path);
+
+/* ===== output =========================================================== */
+
+struct out {
+	FILE *f;
+	char *path; /* NULL: standard output */
+	char *tmp; /* what becomes path; NULL: written directly */
+};
+
+/* Opens an output; path NULL or "-" is standard output. Binary output to a
+ * terminal is refused. A regular file is written under a temporary name in
+ * its directory and appears only at out_close, with the mode of the file it
+ * replaces; what exists and is no regular file is written directly. At most
+ * OUT_MAX outputs at a time. */
+#define OUT_MAX 4
+void out_open(struct out *o, const char *path, int binary);
+/* Sees all to the disk (or to the pipe) and the file to its name. Returns
+ * EX_OK, for the end of main. */
+int out_close(struct out *o);
+
+/* ===== progress ========================================================= */
+
+/* One line on stderr, only when that is a terminal and the work lasts more
+ * than a second. */
+struct progress {
+	int on;
+	uint64_t done, total; /* total 0: unknown */
+	struct timespec start, last;
+};
+void progress_start(struct progress *p, uint64_t total, int quiet);
+void progress_add(struct progress *p, uint64_t n);
+void progress_end(struct progress *p); /* wipes the line */
+
+#endif

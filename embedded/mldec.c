@@ -1,0 +1,706 @@
+/* SPDX-License-Identifier: MIT */
+/* The decoder core: header, records, operations; see mldec.h. */
+#include <string.h>
+
+#include "mldec.h"
+
+static inline unsigned rc_byte(struct ml_rc *rc)
+{
+	return rc->p < rc->lim ? *rc->p++ : 0;
+}
+
+/* LZMA's binary range decoder with 16-bit chances. */
+static inline unsigned rc_bit(struct ml_rc *rc, uint32_t p0, unsigned y)
+{
+	uint32_t bound = (rc->range >> 16) * p0;
+
+	if (rc->code < bound) {
+		rc->range = bound;
+		y = 0;
+	} else {
+		rc->range -= bound;
+		rc->code -= bound;
+		y = 1;
+	}
+	while (rc->range < 1u << 24) {
+		rc->range <<= 8;
+		rc->code = rc->code << 8 | rc_byte(rc);
+	}
+	return y;
+}
+
+/* Raw bits come from a reservoir that is filled from the same bytes at the
+ * moment of need: cheaper than coding them, and one input serves both. */
+static inline uint32_t rc_raw(struct ml_rc *rc, unsigned n, uint32_t v)
+{
+	while (rc->nraw < n) {
+		rc->raw |= (uint32_t)rc_byte(rc) << rc->nraw;
+		rc->nraw += 8;
+	}
+	v = rc->raw & ((1u << n) - 1);
+	rc->raw >>= n;
+	rc->nraw -= n;
+	return v;
+}
+
+#define ML_RC struct ml_rc
+#include "mlmodel.h"
+
+enum { S_HEADER, S_START, S_RECORD, S_INIT, S_OP, S_LEN, S_ADDR, S_RUN,
+	S_CRC, S_END, S_ERROR };
+
+enum { CODER_NONE = 0, CODER_RANGE = 1 };
+#define F_RESET 0x10u /* of a record's first byte */
+#define F_NOTE 0x0fu /* coder number of a note */
+
+#define GO_ON 100 /* work() wants to be called again at once */
+
+uint32_t ml_dec_crc32(uint32_t crc, const uint8_t *p, size_t n)
+{
+	static const uint32_t t[16] = {
+		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190,
+		0x6b6b51f4, 0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344,
+		0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278,
+		0xbdbdf21c
+	};
+
+	crc = ~crc;
+	while (n--) {
+		crc ^= *p++;
+		crc = crc >> 4 ^ t[crc & 15];
+		crc = crc >> 4 ^ t[crc & 15];
+	}
+	return ~crc;
+}
+
+size_t ml_dec_arena(int cls)
+{
+	size_t n;
+
+	if (cls < 1 || cls > ML_DEC_CLASS)
+		return 0;
+	n = ml_layout_bytes(&ml_layouts[cls - 1]);
+	return n < ML_HDR_MAX ? ML_HDR_MAX : n;
+}
+
+/* LEB128, at most 63 (31) bits. 1: done; 0: more bytes needed; -1: bad. */
+static int varint(const uint8_t **p, const uint8_t *end, ml_off *v)
+{
+	unsigned shift = 0;
+
+	for (*v = 0; *p < end; shift += 7) {
+		uint8_t b = *(*p)++;
+
+		*v |= (ml_off)(b & 127) << shift;
+		if (shift + 7 >= sizeof *v * 8 &&
+			(b & 127) >> (sizeof *v * 8 - 1 - shift))
+			return -1;
+		if (b < 128)
+			return b || !shift ? 1 : -1; /* shortest form only */
+		if (shift + 7 >= sizeof *v * 8)
+			return -1;
+	}
+	return 0;
+}
+
+static int hdr_fields(struct ml_hdr *h, const uint8_t *p, const uint8_t *end)
+{
+	const uint8_t *e;
+
+	if (varint(&p, end, &h->release) != 1 ||
+		varint(&p, end, &h->target_size) != 1)
+		return ML_DEC_EFORMAT;
+	if (h->flags & ML_HF_BASE && varint(&p, end, &h->base_size) != 1)
+		return ML_DEC_EFORMAT;
+	if (varint(&p, end, &h->body_len) != 1 ||
+		varint(&p, end, &h->window) != 1)
+		return ML_DEC_EFORMAT;
+	if (end - p < (h->flags & ML_HF_BASE ? 64 : 32))
+		return ML_DEC_EFORMAT;
+	h->target_sha = p;
+	p += 32;
+	if (h->flags & ML_HF_BASE) {
+		h->base_sha = p;
+		p += 32;
+	}
+	h->ext = p;
+	h->ext_len = (uint16_t)(end - p);
+	for (e = p; e < end; e += 2 + e[1]) {
+		if (end - e < 2 || end - e - 2 < e[1])
+			return ML_DEC_EFORMAT;
+		if (e[0] & 0x80)
+			return ML_DEC_EVERSION;
+	}
+	return 0;
+}
+
+int ml_hdr_parse(const uint8_t *p, size_t n, struct ml_hdr *h)
+{
+	static const uint8_t magic[5] = ML_PATCH_MAGIC;
+	const uint8_t *q, *end = p + n;
+	ml_off len;
+	size_t i;
+	int r;
+
+	memset(h, 0, sizeof *h);
+	for (i = 0; i < 4 && i < n; i++)
+		if (p[i] != magic[i])
+			return ML_DEC_EFORMAT;
+	if (n < 8)
+		return 0;
+	h->version = p[4];
+	h->cls = p[5];
+	h->flags = p[6];
+	if (h->version != 1)
+		return ML_DEC_EVERSION;
+	q = p + 7;
+	r = varint(&q, end, &len);
+	if (r <= 0)
+		return r < 0 ? ML_DEC_EFORMAT : 0;
+	if (len > ML_HDR_MAX - 4 - (size_t)(q - p))
+		return ML_DEC_EFORMAT;
+	if ((size_t)(end - q) < len + 4)
+		return 0;
+	end = q + len;
+	h->len = (uint16_t)(end + 4 - p);
+	if (ml_dec_crc32(0, p, h->len - 4u) != ((uint32_t)end[0] |
+		(uint32_t)end[1] << 8 | (uint32_t)end[2] << 16 |
+		(uint32_t)end[3] << 24))
+		return ML_DEC_ECRC;
+	if (h->flags & ~ML_HF_BASE || h->cls < 1 || h->cls > 3)
+		return ML_DEC_EVERSION;
+	r = hdr_fields(h, q, end);
+	return r < 0 ? r : h->len;
+}
+
+void ml_dec_init(struct ml_dec *d, const struct ml_dec_io *io, void *arena,
+	size_t arena_n, void *buf, size_t buf_n)
+{
+	memset(d, 0, sizeof *d);
+	d->io = io;
+	d->arena = arena;
+	d->arena_n = arena_n;
+	d->buf = buf;
+	d->cap = (uint16_t)((buf_n > 65528 ? 65528 : buf_n) & ~(size_t)7);
+	d->state = S_HEADER;
+}
+
+/* Hands buf to the sink. */
+static int flush(struct ml_dec *d)
+{
+	int k;
+
+	while (d->drain < d->fill) {
+		k = d->io->write(d->io->ctx, d->buf + d->drain,
+			(unsigned)(d->fill - d->drain));
+		if (k <= 0)
+			return k ? ML_DEC_EIO : ML_DEC_FULL;
+		d->drain = (uint16_t)(d->drain + k);
+	}
+	d->fill = d->drain = 0;
+	return GO_ON;
+}
+
+/* The same when buf is full: then a piece of work is done. */
+static int drained(struct ml_dec *d)
+{
+	int r = flush(d);
+
+	return r == GO_ON ? ML_DEC_AGAIN : r;
+}
+
+static int header(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
+{
+	int r = 0;
+
+	/* The arena holds no chances yet. */
+	while (*p < end && !r) {
+		d->arena[d->fill++] = *(*p)++;
+		r = ml_hdr_parse(d->arena, d->fill, &d->hdr);
+	}
+	if (r <= 0)
+		return r;
+	d->fill = 0;
+	if (d->hdr.cls > ML_DEC_CLASS || d->arena_n <
+		ml_dec_arena(d->hdr.cls))
+		return ML_DEC_ECLASS;
+	d->body = d->hdr.body_len;
+	d->state = S_START;
+	return ML_DEC_HEADER;
+}
+
+static int record(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
+	int last)
+{
+	const uint8_t *q = *p;
+	int a, b = 1;
+
+	if (q == end)
+		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
+	d->coder = *q++;
+	a = varint(&q, end, &d->rec_out);
+	if (a == 1)
+		b = varint(&q, end, &d->rec_in);
+	if (a < 0 || b < 0)
+		return ML_DEC_EFORMAT;
+	if (!a || !b)
+		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
+	*p = q;
+	if (d->coder & ~(F_RESET | 0x0fu))
+		return ML_DEC_EVERSION;
+	if (d->coder & F_RESET)
+		model_reset(&d->st, d->arena, &ml_layouts[d->hdr.cls - 1]);
+	d->coder &= 0x0f;
+	if (d->rec_out > d->hdr.target_size - d->tpos)
+		return ML_DEC_EFORMAT;
+	if (d->coder == F_NOTE && !d->rec_out)
+		d->state = S_RUN, d->len = 0;
+	else if (d->coder > CODER_RANGE)
+		return ML_DEC_EVERSION;
+	else if (!d->rec_out)
+		return ML_DEC_EFORMAT;
+	else
+		d->state = d->coder == CODER_RANGE ? S_INIT : S_OP;
+	return GO_ON;
+}
+
+/* Checks the operation that was just read and makes it the current one. */
+static int begin(struct ml_dec *d, unsigned op, ml_off n)
+{
+	unsigned unit = op == ML_OP_DIFF || op == ML_OP_ALONE ?
+		ml_type_bytes(d->st.type) : 1;
+
+	if (!n || n > d->rec_out || n * unit > d->rec_out ||
+		n * unit / unit != n)
+		return ML_DEC_EFORMAT;
+	d->len = n * unit;
+	d->rec_out -= d->len;
+	d->field = 0;
+	d->fleft = 0;
+	d->ahead = 0;
+	return GO_ON;
+}
+
+static int address(struct ml_dec *d, unsigned op, ml_off at)
+{
+	if (op == ML_OP_SELF) {
+		if (!at || at > d->tpos || at > d->hdr.window)
+			return ML_DEC_EFORMAT;
+	} else if (at > d->hdr.base_size || d->len > d->hdr.base_size - at) {
+		return ML_DEC_EFORMAT;
+	}
+	d->arg = at;
+	return GO_ON;
+}
+
+/* An operation of coder 0: op byte, type of elements, LEB128 numbers. */
+static int plain_op(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
+	int last)
+{
+	const uint8_t *q = *p;
+	unsigned op;
+	ml_off n, at = 0;
+	int r;
+
+	if (q == end)
+		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
+	op = *q++;
+	if (op > ML_OP_ALONE)
+		return ML_DEC_EFORMAT;
+	if (op == ML_OP_DIFF || op == ML_OP_ALONE) {
+		if (q == end)
+			return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
+		if (*q >= ML_NTYPE)
+			return ML_DEC_EVERSION;
+		d->st.type = *q++;
+	}
+	r = varint(&q, end, &n);
+	if (r == 1 && op != ML_OP_LIT && op != ML_OP_ALONE)
+		r = varint(&q, end, &at);
+	if (r <= 0)
+		return r < 0 || last ? ML_DEC_EFORMAT : ML_DEC_MORE;
+	*p = q;
+	d->st.op = (uint8_t)op;
+	r = begin(d, op, n);
+	if (r == GO_ON && op != ML_OP_LIT && op != ML_OP_ALONE)
+		r = address(d, op, at);
+	d->state = S_RUN;
+	return r;
+}
+
+/* The same of coder 1, a part at a time so that each fits ML_DEC_LOOK. */
+static int range_op(struct ml_dec *d)
+{
+	static const uint8_t kind[5] = {
+		ML_N_LIT, ML_N_COPY, ML_N_SELF, ML_N_ELEM, ML_N_ELEM
+	};
+	struct ml_rc *rc = &d->rc;
+	struct ml_state *s = &d->st;
+	unsigned op = s->op;
+	int r;
+
+	switch (d->state) {
+	case S_OP:
+		op = model_op(rc, s, 0);
+		if (op > ML_OP_DESC)
+			return ML_DEC_EVERSION;
+		if (op != ML_OP_DESC) {
+			d->state = S_LEN;
+			return GO_ON;
+		}
+		model_desc(rc, s);
+		return s->type < ML_NTYPE ? GO_ON : ML_DEC_EVERSION;
+	case S_LEN:
+		r = begin(d, op, model_num(rc, s, kind[op], 0) + 1);
+		d->state = op == ML_OP_LIT || op == ML_OP_ALONE ?
+			S_RUN : S_ADDR;
+		return r;
+	default:
+		d->state = S_RUN;
+		return address(d, op, op == ML_OP_SELF ? model_dist(rc, s, 0) :
+			(ml_off)model_disp(rc, s, 0) + d->tpos);
+	}
+}
+
+static ml_word load(const uint8_t *p, unsigned w)
+{
+	ml_word v = 0;
+
+	while (w--)
+		v = v << 8 | p[w];
+	return v;
+}
+
+static void store(uint8_t *p, unsigned w, ml_word v)
+{
+	for (; w--; v >>= 8)
+		*p++ = (uint8_t)v;
+}
+
+/* The elements of one field: as many as room, base and input allow. Returns
+ * how many were made. */
+#define RUN(w, ebits, bits, pair) do { \
+	for (; i < m; i++, p += (w)) { \
+		ml_word b, t; \
+		if (rc.lim - rc.p < ML_DEC_LOOK && !last) \
+			break; \
+		if (alone) { \
+			t = model_alone(&rc, s, (bits), (ebits), 0); \
+			if (pair) \
+				t |= model_alone(&rc, s, 4, 0, 0) << 4; \
+		} else { \
+			b = load(p, (w)); \
+			t = model_diff(&rc, s, (bits), (ebits), \
+				(pair) ? b & 15 : b, 0); \
+			if (pair) \
+				t |= model_diff(&rc, s, 4, 0, b >> 4, 0) << 4; \
+		} \
+		store(p, (w), t); \
+	} \
+} while (0)
+
+static unsigned elements(struct ml_dec *d, unsigned kind, int alone,
+	unsigned m, int last)
+{
+	struct ml_rc rc = d->rc;
+	struct ml_state *s = &d->st;
+	uint8_t *p = d->buf + d->fill;
+	unsigned i = 0;
+
+#if ML_DEC_CLASS >= 3
+	/* Where code is cheap, a loop for each kind. */
+	switch (kind) {
+	case ML_K_U4: RUN(1, 0, 4, 1); break;
+	case ML_K_I8: RUN(1, 0, 8, 0); break;
+	case ML_K_I16: RUN(2, 0, 16, 0); break;
+	case ML_K_I32: RUN(4, 0, 32, 0); break;
+	case ML_K_F16: RUN(2, 5, 16, 0); break;
+	case ML_K_BF16: RUN(2, 8, 16, 0); break;
+	case ML_K_F32: RUN(4, 8, 32, 0); break;
+	default:
+#endif
+	{
+		unsigned w = ml_kind_bytes[kind], eb = ml_kind_ebits[kind];
+		unsigned bits = kind == ML_K_U4 ? 4 : w * 8;
+
+		RUN(w, eb, bits, kind == ML_K_U4);
+	}
+#if ML_DEC_CLASS >= 3
+	}
+#endif
+	d->rc = rc;
+	return i;
+}
+
+/* Coder 0: the residuals lie there as they are. */
+static unsigned plain_elements(struct ml_dec *d, unsigned kind, unsigned m)
+{
+	unsigned w = ml_kind_bytes[kind], i, bits = w * 8;
+	uint8_t *p = d->buf + d->fill;
+
+	for (i = 0; i < m && (unsigned)(d->rc.lim - d->rc.p) >= w; i++) {
+		ml_word b = load(p, w), r = load(d->rc.p, w);
+
+		d->rc.p += w;
+		if (kind == ML_K_U4)
+			b = ((b + r) & 15) | (((b & 0xf0) + (r & 0xf0)) & 0xf0);
+		else if (kind >= ML_K_FLOAT)
+			b = model_unmap(bits, (model_map(bits, b) + r) &
+				model_mask(bits));
+		else
+			b += r;
+		store(p, w, b);
+		p += w;
+	}
+	return i;
+}
+
+/* Works on a DIFF or ALONE. */
+static int run_elements(struct ml_dec *d, int last)
+{
+	const struct ml_type *t = &ml_types[d->st.type];
+	int alone = d->st.op == ML_OP_ALONE, k;
+	unsigned kind, w, m, done;
+
+	kind = t->f[d->field].kind;
+	w = ml_kind_bytes[kind];
+	if (!d->fleft)
+		d->fleft = t->nfield > 1 || t->f[0].n > 1 ?
+			t->f[d->field].n : d->len / w > 0xffff ? 0xffff :
+			(uint16_t)(d->len / w);
+	m = (unsigned)(d->cap - d->fill) / w;
+	if (!m)
+		return drained(d);
+	if (m > d->fleft)
+		m = d->fleft;
+	if (!alone) {
+		if (d->ahead < m * w) {
+			k = d->io->base(d->io->ctx, d->arg + d->ahead,
+				d->buf + d->fill + d->ahead, m * w - d->ahead);
+			if (k < 0)
+				return ML_DEC_EIO;
+			d->ahead = (uint16_t)(d->ahead + k);
+		}
+		if (d->ahead < w)
+			return ML_DEC_FULL;
+		if (m > d->ahead / w)
+			m = d->ahead / w;
+	}
+	done = d->coder == CODER_RANGE ?
+		elements(d, kind, alone, m, last) : plain_elements(d, kind, m);
+	if (!done)
+		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
+	d->fleft = (uint16_t)(d->fleft - done);
+	if (!d->fleft && ++d->field == t->nfield)
+		d->field = 0;
+	done *= w;
+	d->fill = (uint16_t)(d->fill + done);
+	d->tpos += done;
+	d->len -= done;
+	if (!alone) {
+		d->arg += done;
+		d->ahead = (uint16_t)(d->ahead - done);
+	}
+	return GO_ON;
+}
+
+/* Bytes of the target before this one, perhaps still in buf. */
+static int self(struct ml_dec *d, unsigned m)
+{
+	ml_off flushed = d->tpos - d->fill, at = d->tpos - d->arg;
+	uint8_t *p = d->buf + d->fill;
+	unsigned i;
+
+	if (at < flushed) {
+		if (m > flushed - at)
+			m = (unsigned)(flushed - at);
+		return d->io->target(d->io->ctx, at, p, m);
+	}
+	for (i = 0; i < m; i++)
+		p[i] = *(p + i - d->arg);
+	return (int)m;
+}
+
+/* Works on the current operation. */
+static int run(struct ml_dec *d, int last)
+{
+	struct ml_rc *rc = &d->rc;
+	uint8_t *p = d->buf + d->fill;
+	unsigned m, i;
+	int k, plain = d->coder == CODER_NONE;
+
+	if (!d->len) {
+		if (d->rec_out) {
+			d->state = S_OP;
+			return GO_ON;
+		}
+		d->state = S_CRC;
+		return GO_ON;
+	}
+	if (d->st.op == ML_OP_DIFF || (d->st.op == ML_OP_ALONE && !plain))
+		return run_elements(d, last);
+	m = (unsigned)(d->cap - d->fill);
+	if (!m)
+		return drained(d);
+	if (m > d->len)
+		m = (unsigned)d->len;
+	if (d->st.op == ML_OP_COPY || d->st.op == ML_OP_SELF) {
+		k = d->st.op == ML_OP_SELF ? self(d, m) :
+			d->io->base(d->io->ctx, d->arg, p, m);
+		if (k <= 0)
+			return k ? ML_DEC_EIO : ML_DEC_FULL;
+		i = (unsigned)k;
+		if (d->st.op == ML_OP_COPY)
+			d->arg += i;
+	} else if (plain) {
+		i = (size_t)(rc->lim - rc->p) < m ?
+			(unsigned)(rc->lim - rc->p) : m;
+		memcpy(p, rc->p, i);
+		rc->p += i;
+	} else {
+		for (i = 0; i < m; i++) {
+			if (rc->lim - rc->p < ML_DEC_LOOK && !last)
+				break;
+			p[i] = (uint8_t)model_lit(rc, &d->st, 0);
+		}
+	}
+	if (!i)
+		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
+	d->fill = (uint16_t)(d->fill + i);
+	d->tpos += i;
+	d->len -= i;
+	return GO_ON;
+}
+
+/* One step inside a record, on at most rec_in bytes of p[0..n). */
+static int inside(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
+{
+	const uint8_t *start = *p;
+	int last = (ml_off)(end - start) >= d->rec_in, r;
+
+	if (last)
+		end = start + d->rec_in;
+	if (d->coder == F_NOTE) { /* nothing for a decoder */
+		d->rc.p = end;
+		r = last ? GO_ON : ML_DEC_MORE;
+		if (last)
+			d->state = S_CRC;
+	} else if (d->coder == CODER_RANGE && d->state != S_RUN &&
+		end - start < ML_DEC_LOOK && !last) {
+		return ML_DEC_MORE;
+	} else {
+		d->rc.p = start;
+		d->rc.lim = end;
+		if (d->state == S_RUN) {
+			r = run(d, last);
+		} else if (d->coder == CODER_NONE) {
+			r = plain_op(d, &d->rc.p, end, last);
+		} else if (d->state == S_INIT) {
+			d->rc.range = 0xffffffff;
+			for (r = 0; r < 4; r++)
+				d->rc.code = d->rc.code << 8 | rc_byte(&d->rc);
+			d->rc.raw = d->rc.nraw = 0;
+			d->state = S_OP;
+			r = GO_ON;
+		} else {
+			r = range_op(d);
+		}
+	}
+	d->crc = ml_dec_crc32(d->crc, start, (size_t)(d->rc.p - start));
+	d->rec_in -= (ml_off)(d->rc.p - start);
+	*p = d->rc.p;
+	if (d->state == S_CRC && d->rec_in)
+		return ML_DEC_EFORMAT;
+	return r;
+}
+
+/* One step on p[0..n); moves *p. */
+static int work(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
+{
+	const uint8_t *start = *p;
+	int last, r;
+
+	if (d->state == S_HEADER)
+		return header(d, p, end);
+	last = (ml_off)(end - start) >= d->body;
+	if (last)
+		end = start + d->body;
+	switch (d->state) {
+	case S_START:
+		model_reset(&d->st, d->arena, &ml_layouts[d->hdr.cls - 1]);
+		d->state = S_RECORD;
+		return GO_ON;
+	case S_RECORD:
+		if (!d->body) {
+			if (d->tpos != d->hdr.target_size)
+				return ML_DEC_EFORMAT;
+			d->state = S_END;
+			return GO_ON;
+		}
+		r = record(d, p, end, last);
+		d->crc = ml_dec_crc32(0, start, (size_t)(*p - start));
+		break;
+	case S_CRC:
+		if (end - start < 4)
+			return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
+		/* What a CRC-32 over data and its own CRC-32 always gives. */
+		if (ml_dec_crc32(d->crc, start, 4) != 0x2144df1c)
+			return ML_DEC_ECRC;
+		*p += 4;
+		d->state = S_RECORD;
+		r = GO_ON;
+		break;
+	case S_END:
+		r = flush(d);
+		return r == GO_ON ? ML_DEC_DONE : r;
+	case S_ERROR:
+		return d->err;
+	default:
+		r = inside(d, p, end);
+	}
+	d->body -= (ml_off)(*p - start);
+	return r;
+}
+
+int ml_dec_feed(struct ml_dec *d, const uint8_t *in, size_t n, size_t *used)
+{
+	const uint8_t *p, *start;
+	size_t old, add, k;
+	int r;
+
+	*used = 0;
+	/* What was taken but not yet decodable is in carry; new bytes join it
+	 * until a step eats beyond the old ones. */
+	do {
+		old = d->carry_n;
+		add = n - *used;
+		if (old && add > sizeof d->carry - old)
+			add = sizeof d->carry - old;
+		start = in + *used;
+		if (old) {
+			memcpy(d->carry + old, start, add);
+			start = d->carry;
+		}
+		p = start;
+		r = work(d, &p, start + old + add);
+		k = (size_t)(p - start);
+		if (k >= old) {
+			*used += k - old;
+			d->carry_n = 0;
+		} else {
+			memmove(d->carry, d->carry + k, old - k);
+			d->carry_n = (uint8_t)(old - k);
+		}
+		if (r == ML_DEC_MORE) {
+			k = n - *used; /* fits, as no step needs more */
+			memcpy(d->carry + d->carry_n, in + *used, k);
+			d->carry_n = (uint8_t)(d->carry_n + k);
+			*used = n;
+		}
+	} while (r == GO_ON);
+	if (r < 0) {
+		d->state = S_ERROR;
+		d->err = (int8_t)r;
+	}
+	return r;
+}

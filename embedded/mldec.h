@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The decoder of mallorn patches, ml-patch(5): the same source on a server
+ * and on a microcontroller. Freestanding C11: no heap, no libc beyond memcpy,
+ * memmove and memset, no recursion, no 64-bit division, no unaligned access.
+ *
+ *	ml_dec_init(&d, &io, arena, sizeof arena, buf, sizeof buf);
+ *	for (;;) {
+ *		r = ml_dec_feed(&d, p, n, &used);
+ *		p += used, n -= used;
+ *		ML_DEC_MORE    give it more patch bytes
+ *		ML_DEC_HEADER  look at d.hdr, check the base, then go on
+ *		ML_DEC_AGAIN   a piece of work is done: call again (feed the dog)
+ *		ML_DEC_FULL    a callback said 0: call again when it can go on
+ *		ML_DEC_DONE    the target is complete: compare its digest
+ *		< 0            refused; nothing more will come
+ *	}
+ *
+ * The decoder checks the CRC of the header and of every record, every length
+ * and every offset. It computes no SHA-256: the caller has the base, sees the
+ * target go by (or reads it back from flash), and compares both with the
+ * header's digests. Until the target's digest has matched, what was written
+ * must not be used.
+ */
+#ifndef ML_DEC_H
+#define ML_DEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Largest memory class that is compiled in: 1 nano, 2 micro, 3 full. */
+#ifndef ML_DEC_CLASS
+#define ML_DEC_CLASS 3
+#endif
+
+/* -DML_DEC_OFF32: files below 4 GiB only, smaller and faster on 32 bits. */
+#ifdef ML_DEC_OFF32
+typedef uint32_t ml_off;
+typedef int32_t ml_soff;
+#else
+typedef uint64_t ml_off;
+typedef int64_t ml_soff;
+#endif
+
+#define ML_PATCH_MAGIC "\xD3mlp"
+#define ML_HDR_MAX 384 /* bytes of a header, CRC included */
+#define ML_HDR_MIN 12 /* bytes that tell how long the header is */
+#define ML_HF_BASE 1u /* header flag: needs a base */
+
+enum ml_class { ML_NANO = 1, ML_MICRO = 2, ML_FULL = 3 };
+
+enum ml_dec_status {
+	ML_DEC_MORE = 0,
+	ML_DEC_HEADER = 1,
+	ML_DEC_AGAIN = 2,
+	ML_DEC_FULL = 3,
+	ML_DEC_DONE = 4,
+	ML_DEC_EFORMAT = -1, /* not a patch, or one that breaks a rule */
+	ML_DEC_EVERSION = -2, /* of a version or with a feature unknown here */
+	ML_DEC_ECLASS = -3, /* needs more memory than this decoder was given */
+	ML_DEC_ECRC = -4, /* damaged */
+	ML_DEC_EIO = -5 /* a callback failed */
+};
+
+struct ml_hdr {
+	uint8_t version, cls, flags;
+	ml_off release; /* release counter, 0: none */
+	ml_off target_size, base_size, body_len;
+	ml_off window; /* farthest copy from the target itself, 0: none */
+	/* Into the memory that was parsed; base_sha only with ML_HF_BASE. */
+	const uint8_t *target_sha, *base_sha;
+	const uint8_t *ext; /* extension fields, already checked for form */
+	uint16_t ext_len;
+	uint16_t len; /* of the whole header */
+};
+
+/* Parses a header at p[0..n). Returns its length; 0 when more bytes are
+ * needed (never for n >= ML_HDR_MAX); or a negative status. */
+int ml_hdr_parse(const uint8_t *p, size_t n, struct ml_hdr *h);
+
+/* CRC-32 (IEEE 802.3); start with 0. Bitwise over a table of 64 bytes. */
+uint32_t ml_dec_crc32(uint32_t crc, const uint8_t *p, size_t n);
+
+struct ml_dec_io {
+	void *ctx;
+	/* Copies up to n bytes of the base at off. Returns how many (at least
+	 * one), 0 for "not now", < 0 for failure. Offsets were checked
+	 * against the header's base_size. */
+	int (*base)(void *ctx, ml_off off, uint8_t *dst, unsigned n);
+	/* The same from the part of the target already given to `write`.
+	 * Never farther back than the header's window. */
+	int (*target)(void *ctx, ml_off off, uint8_t *dst, unsigned n);
+	/* Takes up to n bytes of the target, in order. Same returns. */
+	int (*write)(void *ctx, const uint8_t *src, unsigned n);
+};
+
+/* Bytes of the arena for the probabilities of a class; it also holds the
+ * header until the first feed after ML_DEC_HEADER, so never less than
+ * ML_HDR_MAX. */
+#define ML_ARENA_NANO 560
+#define ML_ARENA_MICRO 14336
+#define ML_ARENA_FULL 786432
+size_t ml_dec_arena(int cls); /* 0 for an unknown class */
+
+#define ML_DEC_LOOK 48 /* bytes that one step of decoding may need */
+#define ML_DEC_BUF_MIN 16
+
+/* The range coder and its input. A private part of struct ml_dec. */
+struct ml_rc {
+	const uint8_t *p, *lim; /* next byte, end of what may be read */
+	uint32_t range, code;
+	uint32_t raw; /* reservoir of raw bits */
+	uint32_t nraw;
+};
+
+/* What the model of ml-patch(5) remembers beside its probabilities. */
+struct ml_state {
+	uint16_t *prob;
+	const struct ml_layout *lay;
+	ml_soff disp[2]; /* last displacements of base references */
+	ml_off dist; /* last distance of a copy from the target */
+	uint16_t e0;
+	uint8_t type, set, k0, c0, tz; /* the descriptor */
+	uint8_t op; /* last op */
+	uint8_t k1, k2; /* classes of the last two elements */
+	uint8_t last; /* last literal byte */
+};
+
+/* Caller-owned; its size may change, its contents are private but hdr. */
+struct ml_dec {
+	struct ml_hdr hdr;
+	const struct ml_dec_io *io;
+	uint8_t *arena, *buf;
+	size_t arena_n;
+	ml_off tpos; /* target bytes decoded, those in buf included */
+	ml_off body; /* body bytes not yet taken */
+	ml_off rec_in, rec_out; /* what is left of the record */
+	ml_off len; /* what is left of the op: bytes */
+	ml_off arg; /* base offset or distance of the op */
+	ml_off out0; /* target offset where the op began, for displacements */
+	struct ml_rc rc;
+	struct ml_state st;
+	uint32_t crc;
+	uint16_t cap, fill, drain, ahead; /* of buf */
+	uint16_t fleft; /* elements left in the field of a block */
+	uint8_t field;
+	uint8_t state, coder;
+	uint8_t carry[ML_DEC_LOOK];
+	uint8_t carry_n;
+	int8_t err;
+};
+
+/* The arena may be smaller than a class wants: a patch that needs more is
+ * then refused with ML_DEC_ECLASS. It must be aligned for uint16_t and hold
+ * at least ML_HDR_MAX bytes, buf at least ML_DEC_BUF_MIN (at most 65528).
+ * Nothing is freed: forget the struct when done. */
+void ml_dec_init(struct ml_dec *d, const struct ml_dec_io *io, void *arena,
+	size_t arena_n, void *buf, size_t buf_n);
+
+/* Takes patch bytes; *used says how many. One call makes at most one buf of
+ * target bytes and takes at most a record of input. */
+int ml_dec_feed(struct ml_dec *d, const uint8_t *in, size_t n, size_t *used);
+
+#endif

@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The model of coder 1, ml-patch(5), written once for both directions.
+ *
+ * Includer defines, before the include,
+ *	ML_RC			the type of its range coder
+ *	unsigned rc_bit(ML_RC *rc, uint32_t p0, unsigned y)
+ *				codes one bit, p0/65536 the chance of a 0
+ *	uint32_t rc_raw(ML_RC *rc, unsigned n, uint32_t v)
+ *				codes n <= 16 bits as they are
+ * Both return the bit or bits: an encoder those that it was given, a decoder
+ * those that it finds (it is given rubbish). So every function below takes a
+ * value and returns the value, and encoder and decoder cannot disagree.
+ *
+ * Residuals are differences of bit patterns in monotone order, their class
+ * (bit length) coded in the context of the base's exponent; measurements in
+ * HACKING.md. The binary range coder is that of LZMA with 16-bit chances.
+ */
+#ifndef ML_MODEL_H
+#define ML_MODEL_H
+
+#include "mldec.h"
+
+#define ML_TOP (1u << 24) /* the range is kept at least so large */
+
+/* ----- operations ------------------------------------------------------- */
+
+enum ml_op {
+	ML_OP_LIT = 0, /* bytes */
+	ML_OP_COPY = 1, /* bytes of the base */
+	ML_OP_SELF = 2, /* bytes of the target, already made */
+	ML_OP_DIFF = 3, /* elements as residuals against the base */
+	ML_OP_ALONE = 4, /* elements without a base */
+	ML_OP_DESC = 5 /* sets the descriptor (coder 1 only) */
+};
+
+/* ----- element types ---------------------------------------------------- */
+
+enum ml_kind {
+	ML_K_U4, /* two in a byte, low half first */
+	ML_K_I8, ML_K_I16, ML_K_I32, ML_K_I64,
+	ML_K_F8E4, ML_K_F8E5, ML_K_F16, ML_K_BF16, ML_K_F32, ML_K_F64
+};
+#define ML_K_FLOAT ML_K_F8E4 /* this one and all after it */
+
+/* A block is up to four fields of equal elements. */
+struct ml_type {
+	uint8_t nfield;
+	struct {
+		uint8_t kind;
+		uint16_t n; /* elements; a U4 pair counts as one */
+	} f[4];
+};
+
+#define ML_NTYPE 35
+#define ML_NKIND 11
+
+static const uint8_t ml_kind_bytes[ML_NKIND] = {
+	1, 1, 2, 4, 8, 1, 1, 2, 2, 4, 8
+};
+static const uint8_t ml_kind_ebits[ML_NKIND] = {
+	0, 0, 0, 0, 0, 4, 5, 5, 8, 8, 11
+};
+
+/* Numbers as in ml-patch(5). Fields as in GGML's block structs. */
+static const struct ml_type ml_types[ML_NTYPE] = {
+	{ 1, { { ML_K_I8, 1 } } }, /* 0 bytes */
+	{ 1, { { ML_K_I8, 1 } } },
+	{ 1, { { ML_K_I16, 1 } } },
+	{ 1, { { ML_K_I32, 1 } } },
+	{ 1, { { ML_K_I64, 1 } } },
+	{ 1, { { ML_K_F16, 1 } } }, /* 5 */
+	{ 1, { { ML_K_BF16, 1 } } },
+	{ 1, { { ML_K_F32, 1 } } },
+	{ 1, { { ML_K_F64, 1 } } },
+	{ 1, { { ML_K_F8E4, 1 } } },
+	{ 1, { { ML_K_F8E5, 1 } } }, /* 10 */
+	{ 1, { { ML_K_U4, 1 } } },
+	{ 2, { { ML_K_F16, 1 }, { ML_K_U4, 16 } } }, /* Q4_0, IQ4_NL */
+	{ 2, { { ML_K_F16, 2 }, { ML_K_U4, 16 } } }, /* Q4_1 */
+	{ 3, { { ML_K_F16, 1 }, { ML_K_I8, 4 }, { ML_K_U4, 16 } } }, /* Q5_0 */
+	{ 3, { { ML_K_F16, 2 }, { ML_K_I8, 4 }, { ML_K_U4, 16 } } }, /* Q5_1 */
+	{ 2, { { ML_K_F16, 1 }, { ML_K_I8, 32 } } }, /* 16 Q8_0 */
+	{ 2, { { ML_K_F16, 2 }, { ML_K_I8, 32 } } }, /* Q8_1 */
+	{ 2, { { ML_K_U4, 80 }, { ML_K_F16, 2 } } }, /* Q2_K */
+	{ 2, { { ML_K_I8, 108 }, { ML_K_F16, 1 } } }, /* Q3_K */
+	{ 3, { { ML_K_F16, 2 }, { ML_K_I8, 12 }, { ML_K_U4, 128 } } }, /* Q4_K */
+	{ 3, { { ML_K_F16, 2 }, { ML_K_I8, 44 }, { ML_K_U4, 128 } } }, /* Q5_K */
+	{ 4, { { ML_K_U4, 128 }, { ML_K_I8, 64 }, { ML_K_I8, 16 },
+		{ ML_K_F16, 1 } } }, /* Q6_K */
+	{ 3, { { ML_K_F32, 1 }, { ML_K_I8, 256 }, { ML_K_I16, 16 } } }, /* Q8_K */
+	{ 4, { { ML_K_F16, 1 }, { ML_K_I16, 1 }, { ML_K_I8, 4 },
+		{ ML_K_U4, 128 } } }, /* IQ4_XS */
+	{ 2, { { ML_K_F16, 1 }, { ML_K_I16, 32 } } }, /* 25 IQ2_XXS */
+	{ 3, { { ML_K_F16, 1 }, { ML_K_I16, 32 }, { ML_K_I8, 8 } } }, /* IQ2_XS */
+	{ 2, { { ML_K_F16, 1 }, { ML_K_I8, 80 } } }, /* IQ2_S */
+	{ 3, { { ML_K_F16, 1 }, { ML_K_I8, 64 }, { ML_K_I32, 8 } } }, /* IQ3_XXS */
+	{ 2, { { ML_K_F16, 1 }, { ML_K_I8, 108 } } }, /* IQ3_S */
+	{ 3, { { ML_K_F16, 1 }, { ML_K_I8, 32 }, { ML_K_I16, 8 } } }, /* IQ1_S */
+	{ 1, { { ML_K_I8, 56 } } }, /* IQ1_M */
+	{ 2, { { ML_K_I8, 52 }, { ML_K_F16, 1 } } }, /* TQ1_0 */
+	{ 2, { { ML_K_I8, 64 }, { ML_K_F16, 1 } } }, /* TQ2_0 */
+	{ 2, { { ML_K_I8, 1 }, { ML_K_U4, 16 } } } /* 34 MXFP4 */
+};
+
+/* Bytes of one block of a type. */
+static inline unsigned ml_type_bytes(unsigned type)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < ml_types[type].nfield; i++)
+		n += (unsigned)ml_types[type].f[i].n *
+			ml_kind_bytes[ml_types[type].f[i].kind];
+	return n;
+}
+
+/* ----- layouts: how many chances a memory class spends, and where -------- */
+
+/* For elements: how coarse the contexts are. */
+struct ml_set {
+	uint8_t zs, gs, ns; /* shift of the context: zero flag, class, bits */
+	uint8_t tb; /* bits of the class tree */
+	uint8_t kb; /* bits of the class as context of the next bits */
+	uint8_t nb; /* next bits that are modelled */
+};
+
+#define ML_SET_ZERO(zs) (16u >> (zs))
+#define ML_SET_CLASS(gs, tb) ((16u >> (gs)) * ((1u << (tb)) - 1))
+#define ML_SET_NEXT(ns, kb, nb) \
+	(((16u >> (ns)) << (kb)) * ((1u << (nb)) - 1))
+/* The sign's chance comes first. */
+#define ML_SET_SIZE(zs, gs, ns, tb, kb, nb) (1 + ML_SET_ZERO(zs) + \
+	ML_SET_CLASS(gs, tb) + ML_SET_NEXT(ns, kb, nb))
+
+struct ml_layout {
+	uint32_t nprob;
+	uint32_t lit; /* first chance of the literals; 0: coded as I8 */
+	uint16_t op, flag, num, setf; /* first chances */
+	uint16_t seti, pair; /* int set after the float set, next pair */
+	uint8_t opctx; /* contexts of the op */
+	uint8_t nkinds, depth; /* of numbers */
+	uint8_t pairs; /* of sets */
+	uint8_t litshift; /* of the last byte, as context of literals */
+	uint8_t banks; /* 1: one rate; 2: a fast and a slow one */
+	struct ml_set f, i;
+};
+
+#define ML_NFLAG 3
+#define ML_LAYOUT(OPC, NK, D, PAIRS, LITC, LSH, BANKS, FS, IS, F, I) { \
+	7u * (OPC) + ML_NFLAG + (NK) * (D) + (PAIRS) * ((FS) + (IS)) + \
+		255u * (LITC), \
+	(LITC) ? 7u * (OPC) + ML_NFLAG + (NK) * (D) + \
+		(PAIRS) * ((FS) + (IS)) : 0, \
+	0, 7u * (OPC), 7u * (OPC) + ML_NFLAG, \
+	7u * (OPC) + ML_NFLAG + (NK) * (D), (FS), (FS) + (IS), \
+	(OPC), (NK), (D), (PAIRS), (LSH), (BANKS), F, I }
+#define ML_SETL(zs, gs, ns, tb, kb, nb) { zs, gs, ns, tb, kb, nb }
+
+static const struct ml_layout ml_layouts[] = {
+	ML_LAYOUT(1, 3, 12, 1, 0, 0, 1, ML_SET_SIZE(0, 1, 4, 4, 4, 1),
+		ML_SET_SIZE(1, 2, 4, 3, 3, 2), ML_SETL(0, 1, 4, 4, 4, 1),
+		ML_SETL(1, 2, 4, 3, 3, 2)),
+#if ML_DEC_CLASS >= 2
+	ML_LAYOUT(6, 6, 20, 1, 4, 6, 2, ML_SET_SIZE(0, 0, 4, 5, 5, 3),
+		ML_SET_SIZE(0, 0, 4, 4, 4, 3), ML_SETL(0, 0, 4, 5, 5, 3),
+		ML_SETL(0, 0, 4, 4, 4, 3)),
+#endif
+#if ML_DEC_CLASS >= 3
+	ML_LAYOUT(6, 6, 20, 4, 256, 0, 2, ML_SET_SIZE(0, 0, 0, 5, 5, 3),
+		ML_SET_SIZE(0, 0, 0, 5, 5, 3), ML_SETL(0, 0, 0, 5, 5, 3),
+		ML_SETL(0, 0, 0, 5, 5, 3)),
+#endif
+};
+
+/* Bytes of the chances: per bank 16 bits each, and 8 for the slow one's age. */
+static inline size_t ml_layout_bytes(const struct ml_layout *l)
+{
+	return (size_t)l->nprob * (l->banks == 2 ? 5 : 2);
+}
+
+#ifdef ML_RC
+
+#ifdef ML_DEC_OFF32
+typedef uint32_t ml_word; /* no 64-bit elements */
+#else
+typedef uint64_t ml_word;
+#endif
+
+static void model_reset(struct ml_state *s, void *arena,
+	const struct ml_layout *l)
+{
+	uint32_t i, n = l->nprob * l->banks;
+
+	s->prob = arena;
+	s->lay = l;
+	for (i = 0; i < n; i++)
+		s->prob[i] = 0x8000;
+#if ML_DEC_CLASS >= 2
+	if (l->banks == 2) {
+		uint8_t *age = (uint8_t *)(s->prob + n);
+		for (i = 0; i < l->nprob; i++)
+			age[i] = 0;
+	}
+#endif
+	s->disp[0] = s->disp[1] = 0;
+	s->dist = 0;
+	s->e0 = 0;
+	s->type = s->set = s->k0 = s->c0 = s->tz = 0;
+	s->op = ML_OP_LIT;
+	s->k1 = s->k2 = 0;
+	s->last = 0;
+}
+
+#if ML_DEC_CLASS >= 2
+/* 65536 / (n + 1.5): the slow bank learns at first as fast as counting. */
+#define ML_AGE_MAX 126
+static inline uint32_t model_rate(unsigned age)
+{
+	static const uint16_t rate[ML_AGE_MAX + 1] = {
+		43691, 26214, 18725, 14564, 11916, 10082, 8738, 7710, 6899,
+		6242, 5699, 5243, 4855, 4520, 4228, 3972, 3745, 3542, 3361,
+		3197, 3048, 2913, 2789, 2675, 2570, 2473, 2383, 2299, 2222,
+		2149, 2081, 2016, 1956, 1900, 1846, 1796, 1748, 1702, 1659,
+		1618, 1579, 1542, 1507, 1473, 1440, 1409, 1380, 1351, 1324,
+		1298, 1273, 1248, 1225, 1202, 1181, 1160, 1140, 1120, 1101,
+		1083, 1066, 1049, 1032, 1016, 1001, 986, 971, 957, 943, 930,
+		917, 904, 892, 880, 868, 857, 846, 835, 824, 814, 804, 794,
+		785, 776, 767, 758, 749, 741, 732, 724, 716, 709, 701, 694,
+		686, 679, 672, 665, 659, 652, 646, 639, 633, 627, 621, 615,
+		610, 604, 599, 593, 588, 583, 578, 572, 568, 563, 558, 553,
+		549, 544, 539, 535, 531, 526, 522, 518, 514
+	};
+	return rate[age];
+}
+#endif
+
+/* One bit by chance number i. */
+static inline unsigned model_bit(ML_RC *rc, struct ml_state *s, uint32_t i,
+	unsigned y)
+{
+	uint16_t *f = s->prob + i;
+
+#if ML_DEC_CLASS >= 2
+	if (s->lay->banks == 2) {
+		uint16_t *g = f + s->lay->nprob;
+		uint8_t *age = (uint8_t *)(s->prob + 2 * s->lay->nprob) + i;
+		uint32_t r = model_rate(*age);
+
+		y = rc_bit(rc, ((uint32_t)*f + *g) >> 1, y);
+		*age = (uint8_t)(*age + (*age < ML_AGE_MAX));
+		if (y) {
+			*f = (uint16_t)(*f - (*f >> 4));
+			*g = (uint16_t)(*g - (*g * r >> 16));
+		} else {
+			*f = (uint16_t)(*f + ((0xffffu - *f) >> 4));
+			*g = (uint16_t)(*g + ((0xffffu - *g) * r >> 16));
+		}
+		return y;
+	}
+#endif
+	y = rc_bit(rc, *f, y);
+	if (y)
+		*f = (uint16_t)(*f - (*f >> 5));
+	else
+		*f = (uint16_t)(*f + ((0xffffu - *f) >> 5));
+	return y;
+}
+
+/* `bits` bits, most significant first, by the 2^bits - 1 chances from i. */
+static inline unsigned model_tree(ML_RC *rc, struct ml_state *s, uint32_t i,
+	unsigned bits, unsigned v)
+{
+	unsigned m = 1;
+
+	while (bits--)
+		m = m * 2 + model_bit(rc, s, i + m - 1, v >> bits & 1);
+	return m;
+}
+
+/* As it is, up to 64 bits. */
+static inline ml_word model_raw(ML_RC *rc, unsigned n, ml_word v)
+{
+	ml_word r = 0;
+	unsigned at = 0;
+
+	for (; n > 16; n -= 16, at += 16)
+		r |= (ml_word)rc_raw(rc, 16, (uint32_t)(v >> at & 0xffff)) << at;
+	if (n)
+		r |= (ml_word)rc_raw(rc, n,
+			(uint32_t)(v >> at & ((1u << n) - 1))) << at;
+	return r;
+}
+
+static inline unsigned model_bits(ml_word v)
+{
+	unsigned n = 0;
+
+	while (v)
+		n++, v >>= 1;
+	return n;
+}
+
+/* ----- numbers, ops, addresses ------------------------------------------ */
+
+enum { ML_N_COPY, ML_N_LIT, ML_N_DISP, ML_N_ELEM, ML_N_SELF, ML_N_DIST };
+
+/* A number v < 2^63 (2^31): Elias-gamma of v + 1, its length in unary by
+ * chances up to a depth, then in 6 raw bits. */
+static inline ml_off model_num(ML_RC *rc, struct ml_state *s, unsigned kind,
+	ml_off v)
+{
+	static const uint8_t fold[6] = { 0, 1, 2, 0, 1, 2 };
+	const struct ml_layout *l = s->lay;
+	unsigned n = model_bits(v + 1) - 1, i;
+	uint32_t at = l->num + (uint32_t)l->depth *
+		(l->nkinds == 6 ? kind : fold[kind]);
+
+	for (i = 0; i < l->depth; i++)
+		if (!model_bit(rc, s, at + i, i < n))
+			break;
+	if (i == l->depth)
+		i = (unsigned)model_raw(rc, 6, n);
+	if (i >= sizeof(ml_off) * 8)
+		i = sizeof(ml_off) * 8 - 1;
+	return (ml_off)(((ml_word)1 << i | model_raw(rc, i, v + 1)) - 1);
+}
+
+static inline unsigned model_op(ML_RC *rc, struct ml_state *s, unsigned op)
+{
+	uint32_t at = s->lay->op;
+
+	if (s->lay->opctx > 1)
+		at += 7u * s->op;
+	op = model_tree(rc, s, at, 3, op) & 7;
+	s->op = (uint8_t)(op <= ML_OP_DESC ? op : 0);
+	return op;
+}
+
+/* Type, exponent of context 0 (or centre of the bytes), set, first class,
+ * context where the classes begin to rise, trailing zero bits. */
+static inline void model_desc(ML_RC *rc, struct ml_state *s)
+{
+	s->type = (uint8_t)rc_raw(rc, 6, s->type);
+	s->e0 = (uint16_t)rc_raw(rc, 11, s->e0);
+	s->set = (uint8_t)rc_raw(rc, 2, s->set);
+	s->k0 = (uint8_t)rc_raw(rc, 5, s->k0);
+	s->c0 = (uint8_t)rc_raw(rc, 4, s->c0);
+	s->tz = (uint8_t)rc_raw(rc, 4, s->tz);
+	s->k1 = s->k2 = 0;
+}
+
+/* The displacement (base offset - target offset) of a COPY or DIFF. */
+static inline ml_soff model_disp(ML_RC *rc, struct ml_state *s, ml_soff disp)
+{
+	ml_off d, z;
+
+	if (model_bit(rc, s, s->lay->flag, disp != s->disp[0])) {
+		if (model_bit(rc, s, s->lay->flag + 1u, disp != s->disp[1])) {
+			d = (ml_off)disp - (ml_off)s->disp[0];
+			z = d << 1 ^ (0 - (d >> (sizeof d * 8 - 1)));
+			z = model_num(rc, s, ML_N_DISP, z);
+			d = z >> 1 ^ (0 - (z & 1));
+			disp = (ml_soff)(d + (ml_off)s->disp[0]);
+		} else {
+			disp = s->disp[1];
+		}
+		s->disp[1] = s->disp[0];
+		s->disp[0] = disp;
+	}
+	return s->disp[0];
+}
+
+/* The distance of a SELF, from 1. */
+static inline ml_off model_dist(ML_RC *rc, struct ml_state *s, ml_off dist)
+{
+	if (model_bit(rc, s, s->lay->flag + 2u, dist != s->dist))
+		s->dist = model_num(rc, s, ML_N_DIST, dist - 1) + 1;
+	return s->dist;
+}
+
+/* ----- elements --------------------------------------------------------- */
+
+static inline uint32_t model_set(const struct ml_state *s, int isint)
+{
+	unsigned set = s->set < s->lay->pairs ? s->set : 0;
+
+	return s->lay->setf + (uint32_t)s->lay->pair * set +
+		(isint ? s->lay->seti : 0u);
+}
+
+/* The low n bits under the leading one (or of a mantissa): the first ones in
+ * the context of the class k, the rest raw. */
+static inline ml_word model_low(ML_RC *rc, struct ml_state *s,
+	const struct ml_set *t, uint32_t at, unsigned c, unsigned k, unsigned n,
+	ml_word v)
+{
+	unsigned m = 1, nb = t->nb, top = (1u << t->kb) - 1;
+	ml_word r = 0;
+
+	at += 1 + ML_SET_ZERO(t->zs) + ML_SET_CLASS(t->gs, t->tb);
+	at += (((c >> t->ns) << t->kb) + (k < top ? k : top)) *
+		((1u << nb) - 1);
+	for (; nb && n; nb--) {
+		unsigned y = (unsigned)(v >> --n & 1);
+
+		y = model_bit(rc, s, at + m - 1, y);
+		m = m * 2 + y;
+		r = r * 2 + y;
+	}
+	return n ? r << n | model_raw(rc, n, v) : r;
+}
+
+/* A class, from 1: as distance from `first` in a tree, else in 6 raw bits. */
+static inline unsigned model_class(ML_RC *rc, struct ml_state *s,
+	const struct ml_set *t, uint32_t at, unsigned c, unsigned first,
+	unsigned k)
+{
+	unsigned esc = (1u << t->tb) - 1, y;
+
+	at += 1 + ML_SET_ZERO(t->zs) + (c >> t->gs) * esc;
+	y = k >= first && k - first < esc ? k - first : esc;
+	y = model_tree(rc, s, at, t->tb, y) & esc;
+	return y < esc ? y + first : (unsigned)rc_raw(rc, 6, k - 1) + 1;
+}
+
+static inline ml_word model_mask(unsigned width)
+{
+	return ((ml_word)1 << (width - 1) << 1) - 1;
+}
+
+/* Monotone order of floats: negative ones complemented, and back. */
+static inline ml_word model_map(unsigned width, ml_word v)
+{
+	ml_word sign = (ml_word)1 << (width - 1);
+
+	return v & sign ? ~v & model_mask(width) : v | sign;
+}
+
+static inline ml_word model_unmap(unsigned width, ml_word v)
+{
+	ml_word sign = (ml_word)1 << (width - 1);
+
+	return v & sign ? v & ~sign : ~v & model_mask(width);
+}
+
+/* The context, 0..15, of an element whose base is b. */
+static inline unsigned model_ctx(const struct ml_state *s, unsigned width,
+	unsigned ebits, ml_word b)
+{
+	unsigned e, k;
+
+	if (ebits) {
+		e = (unsigned)(b >> (width - 1 - ebits)) & ((1u << ebits) - 1);
+		return e >= s->e0 ? 0 : s->e0 - e > 15 ? 15 : s->e0 - e;
+	}
+	if (width == 4)
+		return (unsigned)b;
+	if (width == 8)
+		return (unsigned)(b - s->e0 + 128) >> 4 & 15;
+	if (b >> (width - 1))
+		k = 8, b = ~b & model_mask(width);
+	else
+		k = 0;
+	e = model_bits(b) >> (width == 16 ? 1 : width == 32 ? 2 : 3);
+	return k + (e > 7 ? 7 : e);
+}
+
+/* An element t of a DIFF with base b. */
+static inline ml_word model_diff(ML_RC *rc, struct ml_state *s, unsigned width,
+	unsigned ebits, ml_word b, ml_word t)
+{
+	const struct ml_set *set = ebits ? &s->lay->f : &s->lay->i;
+	uint32_t at = model_set(s, !ebits);
+	unsigned c = model_ctx(s, width, ebits, b), k, neg, first;
+	ml_word mask = model_mask(width), r, m;
+
+	if (ebits)
+		b = model_map(width, b), t = model_map(width, t);
+	r = (t - b) & mask;
+	neg = (unsigned)(r >> (width - 1));
+	m = (neg ? (0 - r) & mask : r) >> s->tz;
+	if (!model_bit(rc, s, at + 1 + (c >> set->zs), m != 0)) {
+		r = 0;
+	} else {
+		first = s->k0 + 1u + (ebits && c > s->c0 ? c - s->c0 : 0u);
+		k = model_class(rc, s, set, at, c, first, model_bits(m));
+		neg = (unsigned)rc_raw(rc, 1, neg);
+		if (k > width)
+			k = width;
+		m = (ml_word)1 << (k - 1) |
+			model_low(rc, s, set, at, c, k, k - 1, m);
+		m <<= s->tz;
+		r = neg ? 0 - m : m;
+	}
+	t = (b + r) & mask;
+	return ebits ? model_unmap(width, t) : t;
+}
+
+static inline unsigned model_neighbours(const struct ml_state *s)
+{
+	unsigned c = (unsigned)s->k1 + s->k2;
+
+	return c > 15 ? 15 : c;
+}
+
+static inline void model_remember(struct ml_state *s, unsigned k)
+{
+	s->k2 = s->k1;
+	s->k1 = (uint8_t)(k > 15 ? 15 : k);
+}
+
+/* An element coded without a base: an integer as its distance from a centre,
+ * a float by sign, exponent below e0 (its class) and mantissa. */
+static inline ml_word model_alone(ML_RC *rc, struct ml_state *s,
+	unsigned width, unsigned ebits, ml_word t)
+{
+	const struct ml_set *set = ebits ? &s->lay->f : &s->lay->i;
+	uint32_t at = model_set(s, !ebits);
+	unsigned c = model_neighbours(s), k, neg, e, mb;
+	ml_word mask = model_mask(width), m, centre;
+
+	if (!ebits) {
+		centre = width == 4 ? 8 : width == 8 ? s->e0 : 0;
+		t = (t - centre) & mask;
+		neg = (unsigned)(t >> (width - 1));
+		m = (neg ? (0 - t) & mask : t) >> s->tz;
+		if (!model_bit(rc, s, at + 1 + (c >> set->zs), m != 0)) {
+			model_remember(s, 0);
+			return centre & mask;
+		}
+		k = model_class(rc, s, set, at, c, s->k0 + 1u, model_bits(m));
+		neg = model_bit(rc, s, at, neg);
+		if (k > width)
+			k = width;
+		m = (ml_word)1 << (k - 1) |
+			model_low(rc, s, set, at, c, k, k - 1, m);
+		m <<= s->tz;
+		model_remember(s, width > 16 ? k >> 1 : k);
+		return (centre + (neg ? 0 - m : m)) & mask;
+	}
+	if (!model_bit(rc, s, at + 1 + (c >> set->zs), t != 0)) {
+		model_remember(s, 7);
+		return 0;
+	}
+	mb = width - 1 - ebits;
+	e = (unsigned)(t >> mb) & ((1u << ebits) - 1);
+	/* Class 1 + j is exponent e0 - j; 64 is any other one. */
+	k = e <= s->e0 && s->e0 - e < 62 ? s->e0 - e + 1u : 64;
+	k = model_class(rc, s, set, at, c, 1, k);
+	if (k == 64 || k > s->e0 + 1u)
+		e = (unsigned)rc_raw(rc, ebits, e), k = 64;
+	else
+		e = s->e0 + 1u - k;
+	neg = model_bit(rc, s, at, (unsigned)(t >> (width - 1)));
+	m = (t & (((ml_word)1 << mb) - 1)) >> (s->tz < mb ? s->tz : mb);
+	m = model_low(rc, s, set, at, c, k, s->tz < mb ? mb - s->tz : 0, m)
+		<< (s->tz < mb ? s->tz : mb);
+	model_remember(s, k);
+	return (ml_word)neg << (width - 1) | (ml_word)e << mb | m;
+}
+
+/* A byte of a LIT. */
+static inline unsigned model_lit(ML_RC *rc, struct ml_state *s, unsigned v)
+{
+	unsigned m;
+
+	if (!s->lay->lit) {
+		uint16_t e0 = s->e0;
+		uint8_t tz = s->tz, k0 = s->k0;
+
+		s->e0 = s->tz = s->k0 = 0;
+		v = (unsigned)model_alone(rc, s, 8, 0, v);
+		s->e0 = e0, s->tz = tz, s->k0 = k0;
+		return v;
+	}
+	m = model_tree(rc, s, s->lay->lit +
+		255u * ((unsigned)s->last >> s->lay->litshift), 8, v);
+	s->last = (uint8_t)m;
+	return m & 255;
+}
+
+#endif /* ML_RC */
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* What a container says of a tensor's shape is a claim; its length is a
+ * fact. Sparse tensors, packed nibbles and plain errors make them differ. */
+#include "fit.h"
+#include "bytes.h"
+
+/* Whether `rank` dimensions of a type take `len` bytes. */
+static int explains(const struct ml_dtype_info *t, unsigned rank,
+	const uint64_t *shape, uint64_t len)
+{
+	uint64_t n = 1;
+	unsigned i;
+
+	/* a zero hides an overflow of the others, but then len is not 0 */
+	for (i = 0; i < rank; i++)
+		if (!ml_mul_ok(n, shape[i], &n))
+			return 0;
+	n = n / t->block_elems + (n % t->block_elems != 0);
+	return ml_mul_ok(n, t->block_bytes, &n) && n == len;
+}
+
+int ml_fit_add(struct ml_model *m, const char *name, size_t name_len,
+	unsigned dtype, unsigned rank, const uint64_t *shape, uint64_t off,
+	uint64_t len, struct ml_diag *diag)
+{
+	const struct ml_dtype_info *t = ml_dtype_find(dtype);
+	uint64_t flat = len;
+
+	if (dtype == ML_DT_STRING && rank <= ML_RANK_MAX)
+		return ml_model_add(m, name, name_len, dtype, rank,
+			rank ? shape : NULL, off, len, diag);
+	if (!t || t->block_bytes == 0 || t->block_elems == 0 ||
+		len % t->block_bytes != 0)
+		dtype = ML_DT_OPAQUE;
+	if (dtype != ML_DT_OPAQUE) {
+		if (rank <= ML_RANK_MAX && explains(t, rank, shape, len))
+			return ml_model_add(m, name, name_len, dtype, rank,
+				rank ? shape : NULL, off, len, diag);
+		if (!ml_mul_ok(len / t->block_bytes, t->block_elems, &flat)) {
+			dtype = ML_DT_OPAQUE;
+			flat = len;
+		}
+	}
+	return ml_model_add(
+		m, name, name_len, dtype, 1, &flat, off, len, diag);
+}

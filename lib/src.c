@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* Random access to bytes: pread on a descriptor, which for anything but a
+ * regular file belongs to an unlinked temporary file. Never mapped, so that
+ * a model larger than the memory costs no more than the cache. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ml.h"
+#include "bytes.h"
+
+#define CACHE 65536
+#define COPY 262144 /* bytes per read when spooling */
+
+struct ml_src {
+	int fd;
+	int own; /* whether fd is ours to close */
+	uint64_t size;
+	uint64_t at; /* offset of cache[0] */
+	size_t n; /* valid bytes in the cache; all below size */
+	uint8_t cache[CACHE];
+};
+
+static struct ml_src *src_new(int fd, int own, uint64_t size)
+{
+	struct ml_src *s = malloc(sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->fd = fd;
+	s->own = own;
+	s->size = size;
+	s->at = 0;
+	s->n = 0;
+	return s;
+}
+
+/* A descriptor of an unlinked temporary file, or -1 with errno. */
+static int temp_fd(int *err, struct ml_diag *diag)
+{
+	static const char leaf[] = "/ml-spool.XXXXXX";
+	const char *dir = getenv("TMPDIR");
+	char *path;
+	size_t len;
+	int fd;
+
+	if (!dir || !*dir)
+		dir = "/tmp";
+	len = strlen(dir);
+	path = malloc(len + sizeof(leaf));
+	if (!path) {
+		*err = ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+		return -1;
+	}
+	memcpy(path, dir, len);
+	memcpy(path + len, leaf, sizeof(leaf));
+	fd = mkstemp(path);
+	if (fd < 0) {
+		*err = ml_fail_errno(diag, "cannot make a temporary file");
+	} else {
+		unlink(path);
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+	}
+	free(path);
+	return fd;
+}
+
+int ml_src_spool(struct ml_src **out, struct ml_diag *diag)
+{
+	int err = ML_OK;
+	const int fd = temp_fd(&err, diag);
+
+	*out = NULL;
+	if (fd < 0)
+		return err;
+	*out = src_new(fd, 1, 0);
+	if (!*out) {
+		close(fd);
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	}
+	return ML_OK;
+}
+
+int ml_src_append(
+	struct ml_src *s, const void *p, size_t n, struct ml_diag *diag)
+{
+	const uint8_t *b = p;
+
+	while (n > 0) {
+		const ssize_t k = pwrite(s->fd, b, n, (off_t)s->size);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return ml_fail_errno(
+				diag, "cannot write a temporary file");
+		s->size += (uint64_t)k;
+		b += k;
+		n -= (size_t)k;
+	}
+	return ML_OK;
+}
+
+/* Appends what is left to read from fd. */
+static int drain(struct ml_src *s, int fd, struct ml_diag *diag)
+{
+	uint8_t *buf = malloc(COPY);
+	int err = ML_OK;
+
+	if (!buf)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	for (;;) {
+		const ssize_t k = read(fd, buf, COPY);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			err = ml_fail_errno(diag, "cannot read");
+		if (k <= 0)
+			break;
+		err = ml_src_append(s, buf, (size_t)k, diag);
+		if (err)
+			break;
+	}
+	free(buf);
+	return err;
+}
+
+int ml_src_fd_head(struct ml_src **out, int fd, const void *head, size_t n,
+	struct ml_diag *diag)
+{
+	int err = ml_src_spool(out, diag);
+
+	if (err)
+		return err;
+	err = ml_src_append(*out, head, n, diag);
+	if (!err)
+		err = drain(*out, fd, diag);
+	if (err) {
+		ml_src_free(*out);
+		*out = NULL;
+	}
+	return err;
+}
+
+int ml_src_fd(struct ml_src **out, int fd, struct ml_diag *diag)
+{
+	struct stat st;
+
+	*out = NULL;
+	if (fstat(fd, &st) < 0)
+		return ml_fail_errno(diag, "cannot stat");
+	if (!S_ISREG(st.st_mode))
+		return ml_src_fd_head(out, fd, "", 0, diag);
+	*out = src_new(fd, 0, (uint64_t)st.st_size);
+	if (!*out)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	return ML_OK;
+}
+
+int ml_src_open(struct ml_src **out, const char *path, struct ml_diag *diag)
+{
+	int fd, err;
+
+	*out = NULL;
+	do
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	while (fd < 0 && errno == EINTR);
+	if (fd < 0)
+		return ml_fail_errno(diag, "cannot open");
+	err = ml_src_fd(out, fd, diag);
+	if (!err && (*out)->fd == fd)
+		(*out)->own = 1;
+	else
+		close(fd);
+	return err;
+}
+
+void ml_src_free(struct ml_src *s)
+{
+	if (!s)
+		return;
+	if (s->own)
+		close(s->fd);
+	free(s);
+}
+
+uint64_t ml_src_size(const struct ml_src *s)
+{
+	return s->size;
+}
+
+/* pread until n bytes came. */
+static int read_at(struct ml_src *s, uint64_t off, uint8_t *b, size_t n,
+	struct ml_diag *diag)
+{
+	while (n > 0) {
+		const ssize_t k = pread(s->fd, b, n, (off_t)off);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return ml_fail_errno(diag, "cannot read");
+		if (k == 0)
+			return ml_fail(diag, ML_ETRUNC, off,
+				"file became shorter while it was read");
+		off += (uint64_t)k;
+		b += k;
+		n -= (size_t)k;
+	}
+	return ML_OK;
+}
+
+int ml_src_read(struct ml_src *s, uint64_t off, void *buf, size_t n,
+	struct ml_diag *diag)
+{
+	uint64_t end;
+	size_t want;
+	int err;
+
+	if (!ml_add_ok(off, n, &end) || end > s->size)
+		return ml_fail(diag, ML_ETRUNC, off,
+			"%zu bytes wanted, but the file ends at %llu", n,
+			(unsigned long long)s->size);
+	if (n == 0)
+		return ML_OK;
+	if (n >= CACHE)
+		return read_at(s, off, buf, n, diag);
+	if (off < s->at || end > s->at + s->n) {
+		want = s->size - off < CACHE ? (size_t)(s->size - off) : CACHE;
+		s->n = 0;
+		err = read_at(s, off, s->cache, want, diag);
+		if (err)
+			return err;
+		s->at = off;
+		s->n = want;
+	}
+	memcpy(buf, s->cache + (off - s->at), n);
+	return ML_OK;
+}

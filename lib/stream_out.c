@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* Writes the records of a tensor-record stream, ml-stream(5). */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ml.h"
+#include "bytes.h"
+
+static const uint8_t magic[8] = {
+	0xd3, 'm', 'l', 's', '\r', '\n', 0x1a, '\n'};
+
+static int put(FILE *f, const void *p, size_t n, struct ml_diag *diag)
+{
+	errno = 0;
+	if (n > 0 && fwrite(p, 1, n, f) != n)
+		return ml_fail_errno(diag, "cannot write the stream");
+	return ML_OK;
+}
+
+int ml_out_open(struct ml_out *o, FILE *f, const struct ml_head *h,
+	struct ml_diag *diag)
+{
+	uint8_t p[48] = {0};
+	int err;
+
+	o->f = f;
+	o->records = 0;
+	p[0] = ML_STREAM_VERSION;
+	p[2] = h->kind;
+	p[3] = h->container;
+	if (h->kind == ML_KIND_DELTA) {
+		ml_store64(p + 8, h->base_size);
+		memcpy(p + 16, h->base_sha, ML_SHA256_LEN);
+	}
+	err = put(f, magic, sizeof(magic), diag);
+	return err ? err : ml_out_record(o, ML_HEAD, p, sizeof(p), diag);
+}
+
+int ml_out_record(struct ml_out *o, uint32_t tag, const void *payload,
+	size_t n, struct ml_diag *diag)
+{
+	return ml_out_record2(o, tag, payload, n, NULL, 0, diag);
+}
+
+int ml_out_record2(struct ml_out *o, uint32_t tag, const void *a, size_t na,
+	const void *b, size_t nb, struct ml_diag *diag)
+{
+	uint8_t frame[8], end[4];
+	uint32_t crc;
+	int err;
+
+	if (na > ML_REC_MAX || nb > ML_REC_MAX - na)
+		return ml_fail(diag, ML_EINVAL, ML_NOWHERE,
+			"record of more than %lu bytes",
+			(unsigned long)ML_REC_MAX);
+	ml_store32(frame, tag);
+	ml_store32(frame + 4, (uint32_t)(na + nb));
+	crc = ml_crc32(0, frame, sizeof(frame));
+	crc = ml_crc32(crc, a, na);
+	crc = ml_crc32(crc, b, nb);
+	ml_store32(end, crc);
+	err = put(o->f, frame, sizeof(frame), diag);
+	if (!err)
+		err = put(o->f, a, na, diag);
+	if (!err)
+		err = put(o->f, b, nb, diag);
+	if (!err)
+		err = put(o->f, end, sizeof(end), diag);
+	o->records++;
+	return err;
+}
+
+static int out_quant(
+	struct ml_out *o, const struct ml_quant *q, struct ml_diag *diag)
+{
+	const size_t n = 8 + (size_t)q->n * 12;
+	uint8_t *p = malloc(n), *at = p;
+	uint32_t i;
+	int err;
+
+	if (!p)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	ml_store32(at, q->n);
+	ml_store32(at + 4, (uint32_t)q->axis);
+	at += 8;
+	for (i = 0; i < q->n; i++, at += 12) {
+		uint32_t bits;
+
+		memcpy(&bits, &q->scale[i], sizeof(bits));
+		ml_store32(at, bits);
+		ml_store64(at + 4, (uint64_t)q->zero[i]);
+	}
+	err = ml_out_record(o, ML_QUNT, p, n, diag);
+	free(p);
+	return err;
+}
+
+int ml_out_span(struct ml_out *o, const struct ml_span *sp,
+	struct ml_diag *diag)
+{
+	uint8_t p[24 + 8 * ML_RANK_MAX];
+	unsigned i;
+	int err;
+
+	if (sp->rank > ML_RANK_MAX || sp->name_len > ML_NAME_MAX)
+		return ml_fail(diag, ML_EINVAL, ML_NOWHERE,
+			"span that no stream can hold");
+	p[0] = sp->kind;
+	p[1] = sp->rank;
+	ml_store16(p + 2, sp->dtype);
+	ml_store32(p + 4, sp->name_len);
+	ml_store64(p + 8, sp->off);
+	ml_store64(p + 16, sp->len);
+	for (i = 0; i < sp->rank; i++)
+		ml_store64(p + 24 + 8 * i, sp->shape[i]);
+	err = ml_out_record2(o, ML_SPAN, p, 24 + 8 * (size_t)sp->rank,
+		sp->name, sp->name_len, diag);
+	if (!err && sp->quant)
+		err = out_quant(o, sp->quant, diag);
+	return err;
+}
+
+int ml_out_done(struct ml_out *o, uint64_t size,
+	const uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag)
+{
+	uint8_t p[16];
+
+	ml_store64(p, size);
+	ml_store64(p + 8, o->records);
+	return ml_out_record2(
+		o, ML_DONE, p, sizeof(p), sha, ML_SHA256_LEN, diag);
+}
