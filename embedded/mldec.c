@@ -22,7 +22,7 @@ static inline unsigned rc_bit(struct ml_rc *rc, uint32_t p0, unsigned y)
 		rc->code -= bound;
 		y = 1;
 	}
-	while (rc->range < 1u << 24) {
+	while (rc->range < ML_TOP) {
 		rc->range <<= 8;
 		rc->code = rc->code << 8 | rc_byte(rc);
 	}

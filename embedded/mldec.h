@@ -105,6 +105,8 @@ size_t ml_dec_arena(int cls); /* 0 for an unknown class */
 #define ML_DEC_LOOK 48 /* bytes that one step of decoding may need */
 #define ML_DEC_BUF_MIN 16
 
+#define ML_TOP (1u << 24) /* the coder's range is kept at least so large */
+
 /* The range coder and its input. A private part of struct ml_dec. */
 struct ml_rc {
 	const uint8_t *p, *lim; /* next byte, end of what may be read */

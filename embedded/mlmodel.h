@@ -21,8 +21,6 @@
 
 #include "mldec.h"
 
-#define ML_TOP (1u << 24) /* the range is kept at least so large */
-
 /* ----- operations ------------------------------------------------------- */
 
 enum ml_op {
@@ -345,7 +343,7 @@ static inline void model_desc(ML_RC *rc, struct ml_state *s)
 	s->set = (uint8_t)rc_raw(rc, 2, s->set);
 	s->k0 = (uint8_t)rc_raw(rc, 5, s->k0);
 	s->c0 = (uint8_t)rc_raw(rc, 4, s->c0);
-	s->tz = (uint8_t)rc_raw(rc, 4, s->tz);
+	s->tz = (uint8_t)rc_raw(rc, 5, s->tz);
 	s->k1 = s->k2 = 0;
 }
 

@@ -221,7 +221,7 @@ int ml_model_read(struct ml_model *m, struct ml_src *s, const char *format,
 /* ===== the tensor-record stream, ml-stream(5) =========================== */
 
 #define ML_DATA_MAX (1u << 20) /* bytes of a DATA or BASE payload */
-#define ML_CODE_HEAD 8 /* fixed bytes before the coded bytes of CODE */
+#define ML_CODE_HEAD 24 /* fixed bytes before the coded bytes of CODE */
 #define ML_CODE_MAX (ML_DATA_MAX + 1024) /* bytes of a CODE payload */
 #define ML_REC_MAX ML_CODE_MAX /* bytes of any payload */
 #define ML_CHUNK (1u << 18) /* bytes of a DATA record that our writers use */
@@ -241,6 +241,7 @@ enum ml_stream_kind { ML_KIND_MODEL = 1, ML_KIND_DELTA = 2 };
 struct ml_head {
 	uint8_t kind; /* enum ml_stream_kind */
 	uint8_t container; /* of the target */
+	uint8_t cls; /* memory class of the coded blocks; 0: all are plain */
 	uint64_t base_size; /* delta only, else 0 */
 	uint8_t base_sha[ML_SHA256_LEN]; /* delta only, else zeros */
 };
@@ -302,17 +303,20 @@ int ml_stream_write(FILE *f, const struct ml_model *m, struct ml_src *s,
 
 /* ===== blocks: the coded target ========================================= */
 
-#define ML_BLOCK_OUT (1u << 20) /* target bytes that one block makes, most */
+/* Bytes of literals, elements and residuals in one block, at most. Copies
+ * beside them may be of any length. */
+#define ML_BLOCK_OUT (1u << 20)
 
 /* The payload of a patch record, ml-patch(5), on its way down the pipe. The
  * bytes belong to the sender and live until the callee returns. */
 struct ml_block {
 	uint8_t coder; /* first byte of the record: 0 plain, 1 range, |16 */
-	uint32_t n_out; /* target bytes it makes, 1..ML_BLOCK_OUT */
+	uint64_t n_out; /* target bytes it makes, at least 1 */
 	const uint8_t *code;
 	size_t n; /* bytes of code, at most ML_CODE_MAX - ML_CODE_HEAD */
 	const uint8_t *base; /* plain: the base bytes that its DIFFs are */
 	size_t nbase; /* read against, in order; else none */
+	uint64_t window; /* farthest distance of a SELF inside */
 };
 
 /* Where a stage sends what it makes. Labels come before the bytes they

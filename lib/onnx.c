@@ -226,6 +226,7 @@ static int tensor(struct onnx *o, const struct ml_pb *in,
 	struct str s;
 	unsigned i, field = 0, dtype = ML_DT_OPAQUE;
 	size_t len;
+	void *p;
 	int r = ml_pb_want(f, ML_PB_LEN, o->diag);
 
 	if (r == ML_OK)
@@ -266,9 +267,11 @@ static int tensor(struct onnx *o, const struct ml_pb *in,
 		t.data[field].off, t.data[field].len, o->diag);
 	if (r < 0 || !init || len == 0)
 		return r;
-	r = grow(o, (void **)&o->init, o->ninit, &o->cinit, sizeof *o->init);
+	p = o->init;
+	r = grow(o, &p, o->ninit, &o->cinit, sizeof *o->init);
 	if (r < 0)
 		return r;
+	o->init = p;
 	o->init[o->ninit++] = (struct init){
 		.name = o->m->span[o->m->nspan - 1].name, .name_len = len,
 		.span = o->m->nspan - 1, .varints = field == TENSOR_INT32S};
@@ -355,6 +358,7 @@ static int use(struct onnx *o, const struct str *op,
 	const struct str input[INPUTS], const int64_t *axis)
 {
 	size_t i;
+	void *p;
 	int r;
 
 	for (i = 0; i < sizeof users / sizeof *users; i++) {
@@ -367,10 +371,11 @@ static int use(struct onnx *o, const struct str *op,
 			x[0].len > ML_NAME_MAX || x[1].len > ML_NAME_MAX ||
 			x[2].len > ML_NAME_MAX)
 			continue;
-		r = grow(o, (void **)&o->use, o->nuse, &o->cuse,
-			sizeof *o->use);
+		p = o->use;
+		r = grow(o, &p, o->nuse, &o->cuse, sizeof *o->use);
 		if (r < 0)
 			return r;
+		o->use = p;
 		o->use[o->nuse++] = (struct use){x[0], x[1], x[2],
 			*axis == INT64_MAX ? users[i].axis : *axis};
 	}

@@ -15,6 +15,8 @@
 #define DONE_LEN 48
 #define SCALE_LEN 12
 #define OFFSET_MAX (UINT64_MAX >> 1)
+#define CODER_MAX 1 /* 0 plain, 1 range */
+#define CLASS_MAX 3 /* 0 none, 1 nano, 2 micro, 3 full */
 
 static const uint8_t magic[8] = {
 	0xd3, 'm', 'l', 's', '\r', '\n', 0x1a, '\n'};
@@ -136,7 +138,10 @@ static int decode_head(struct ml_in *in, const uint8_t *p, size_t n,
 	if (p[2] != ML_KIND_MODEL && p[2] != ML_KIND_DELTA)
 		return ml_fail(diag, ML_EVERSION, in->rec,
 			"HEAD: stream of the unknown kind %u", p[2]);
-	if (ml_load32(p + 4) != 0)
+	if (p[4] > CLASS_MAX)
+		return ml_fail(diag, ML_EVERSION, in->rec,
+			"HEAD: unknown memory class %u", p[4]);
+	if (!all_zero(p + 5, 3))
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"HEAD: reserved bytes are not 0");
 	if (p[2] == ML_KIND_MODEL && !all_zero(p + 8, HEAD_LEN - 8))
@@ -144,6 +149,7 @@ static int decode_head(struct ml_in *in, const uint8_t *p, size_t n,
 			"HEAD: a model stream names a base");
 	h->kind = p[2];
 	h->container = p[3];
+	h->cls = p[4];
 	h->base_size = ml_load64(p + 8);
 	memcpy(h->base_sha, p + 16, ML_SHA256_LEN);
 	return ML_OK;
@@ -444,6 +450,7 @@ static int on_data(struct ml_in *in, size_t n, struct ml_diag *diag)
 static int on_code(struct ml_in *in, size_t n, struct ml_diag *diag)
 {
 	const uint8_t *p = in->buf;
+	const unsigned coder = p[0] & 0x0f;
 	uint32_t out;
 
 	if (n < ML_CODE_HEAD)
@@ -453,6 +460,16 @@ static int on_code(struct ml_in *in, size_t n, struct ml_diag *diag)
 	if ((p[0] & 0xe0) != 0 || !all_zero(p + 1, 3))
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"CODE: reserved bits are not 0");
+	if (coder > CODER_MAX)
+		return ml_fail(diag, ML_EVERSION, in->rec,
+			"CODE: unknown coder %u", coder);
+	if (coder != 0 && in->head.cls == 0)
+		return ml_fail(diag, ML_EFORMAT, in->rec,
+			"CODE: coder %u in a stream without a memory class",
+			coder);
+	if (coder != 0 && in->last == ML_BASE)
+		return ml_fail(diag, ML_EFORMAT, in->rec,
+			"CODE: coder %u after a BASE record, not 0", coder);
 	out = ml_load32(p + 4);
 	if (out < 1 || out > ML_DATA_MAX)
 		return ml_fail(diag, ML_EFORMAT, in->rec,
@@ -462,10 +479,6 @@ static int on_code(struct ml_in *in, size_t n, struct ml_diag *diag)
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"CODE: makes %lu bytes, but the spans lack only %llu",
 			(unsigned long)out, llu(in->promised - in->made));
-	if (in->last == ML_BASE && (p[0] & 0x0f) != 0)
-		return ml_fail(diag, ML_EFORMAT, in->rec,
-			"CODE: coder %u after a BASE record, not 0",
-			p[0] & 0x0fu);
 	in->made += out;
 	in->coded = 1;
 	return ML_OK;

@@ -16,6 +16,7 @@
 
 #define SCRATCH_MAX (ML_NAME_MAX + 16)
 #define LOOSE_MIN 64 /* bytes of a tensorless buffer that is worth a span */
+#define VISITS_MAX (1u << 18) /* elements of the vectors of tables, in all */
 #define SHARE 4 /* how often honest tables may share names and scales */
 
 /* numbers of fields in the schema */
@@ -51,7 +52,7 @@ static int pay(struct tflite *t, uint64_t *account, uint64_t n)
 {
 	if (n > *account)
 		return ml_fail(t->diag, ML_ELIMIT, ML_NOWHERE,
-			"tflite tables share too many of their bytes");
+			"too many tflite tables, or they share their bytes");
 	*account -= n;
 	return ML_OK;
 }
@@ -270,6 +271,10 @@ static int metadata(struct tflite *t, const struct ml_fb_table *model)
 	size_t n;
 	int r = ml_fb_vector(&t->fb, model, MODEL_METADATA, 4, &v);
 
+	if (r == ML_OK)
+		r = pay(t, &t->visits, v.n);
+	if (r == ML_OK)
+		r = pay(t, &t->visits, t->buffers.n);
 	for (i = 0; r == ML_OK && i < v.n; i++) {
 		r = ml_fb_at(&t->fb, &v, i, &meta);
 		if (r == ML_OK)
@@ -311,6 +316,8 @@ static int walk(struct ml_src *s, struct ml_model *m, struct ml_diag *diag)
 		return ml_fail(diag, ML_EFORMAT, 4, "no tflite identifier");
 	/* vectors take 4 bytes an element, unless they share them */
 	t.visits = t.fb.size / 4;
+	if (t.visits > VISITS_MAX)
+		t.visits = VISITS_MAX;
 	if (!ml_mul_ok(t.fb.size, SHARE, &t.bytes))
 		t.bytes = UINT64_MAX;
 	r = ml_fb_root(&t.fb, &model);

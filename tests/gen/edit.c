@@ -20,12 +20,12 @@ static struct gen_tensor *largest(struct gen_model *m)
 static void edit_rename(struct gen_model *m)
 {
 	for (size_t i = 0; i < m->n; i++) {
-		char old[sizeof m->t[i].name];
+		struct gen_tensor *t = &m->t[i], old = *t;
+		int n = snprintf(t->name, sizeof t->name, "model.%s",
+			old.name);
 
-		strcpy(old, m->t[i].name);
-		if (strlen(old) + 7 > sizeof old)
-			gen_die("a name is too long");
-		sprintf(m->t[i].name, "model.%.57s", old);
+		if (n < 0 || (size_t)n >= sizeof t->name)
+			gen_die("the name '%s' is too long", old.name);
 	}
 }
 

@@ -220,7 +220,7 @@ struct gen_tensor *gen_add(struct gen_model *m, size_t at, const char *name,
 	memmove(t + 1, t, (m->n - at) * sizeof *t);
 	m->n++;
 	memset(t, 0, sizeof *t);
-	strcpy(t->name, name);
+	memcpy(t->name, name, strlen(name) + 1);
 	t->dtype = dtype;
 	t->rank = cols ? 2 : 1;
 	t->shape[0] = rows;

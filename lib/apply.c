@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Applies a patch with the decoder of embedded/: here are only its
+ * surroundings. The base is proven before the first byte of the target is
+ * written, the target as its last byte is.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "hdr.h"
+#include "mldec.h"
+
+#define IN_LEN 65536
+#define BUF_LEN (65536 - 8)
+
+struct job {
+	/* the patch: either a part of a source, or a FILE */
+	struct ml_src *psrc;
+	FILE *f;
+	uint64_t at, end; /* read so far; where the source's part ends */
+	uint8_t in[IN_LEN];
+	size_t n, used; /* bytes in `in`, and taken from it */
+	int eof;
+
+	/* where the decoder is, for messages */
+	uint64_t taken; /* offset behind the last byte taken */
+	uint64_t rec; /* offset of the record in work; 0: header */
+	uint64_t skip; /* bytes of it that are not looked at */
+	uint8_t frame[ML_REC_HEAD_MAX];
+	size_t nframe;
+
+	struct ml_src *bsrc;
+	const struct ml_target *t;
+	struct ml_sha256 *sha;
+	uint64_t written;
+	uint64_t nring; /* size of the ring, 0: none */
+	uint8_t *ring; /* the last bytes of the target */
+	struct ml_src *spool; /* or all of it */
+
+	void *arena;
+	uint8_t *buf;
+	struct ml_dec dec;
+	struct ml_dec_io io;
+	int err; /* of a callback */
+	struct ml_diag *diag;
+};
+
+/* ===== callbacks ======================================================== */
+
+static int io_base(void *ctx, ml_off off, uint8_t *dst, unsigned n)
+{
+	struct job *j = ctx;
+
+	j->err = ml_src_read(j->bsrc, off, dst, n, j->diag);
+	if (j->err == ML_ETRUNC)
+		j->err = ml_fail(j->diag, ML_EBASE, off,
+			"base became shorter while it was read");
+	return j->err ? -1 : (int)n;
+}
+
+static int io_target(void *ctx, ml_off off, uint8_t *dst, unsigned n)
+{
+	struct job *j = ctx;
+	size_t at, k;
+
+	if (j->t->read || j->spool) {
+		j->err = j->t->read ?
+			j->t->read(j->t->ctx, off, dst, n, j->diag) :
+			ml_src_read(j->spool, off, dst, n, j->diag);
+		return j->err ? -1 : (int)n;
+	}
+	at = (size_t)(off % j->nring);
+	k = j->nring - at < n ? (size_t)(j->nring - at) : n;
+	memcpy(dst, j->ring + at, k);
+	return (int)k;
+}
+
+static void keep(struct job *j, const uint8_t *p, size_t n)
+{
+	size_t at, k;
+
+	if (n > j->nring) {
+		p += n - j->nring;
+		j->written += n - j->nring;
+		n = (size_t)j->nring;
+	}
+	while (n) {
+		at = (size_t)(j->written % j->nring);
+		k = j->nring - at < n ? (size_t)(j->nring - at) : n;
+		memcpy(j->ring + at, p, k);
+		j->written += k;
+		p += k;
+		n -= k;
+	}
+}
+
+static int io_write(void *ctx, const uint8_t *src, unsigned n)
+{
+	struct job *j = ctx;
+
+	ml_sha256_update(j->sha, src, n);
+	j->err = j->t->write(j->t->ctx, src, n, j->diag);
+	if (!j->err && j->spool)
+		j->err = ml_src_append(j->spool, src, n, j->diag);
+	if (j->nring)
+		keep(j, src, n);
+	return j->err ? -1 : (int)n;
+}
+
+/* ===== input ============================================================ */
+
+/* Puts more bytes of the patch behind those in `in`. */
+static int fill(struct job *j, struct ml_diag *diag)
+{
+	size_t room, got;
+	int err;
+
+	memmove(j->in, j->in + j->used, j->n - j->used);
+	j->n -= j->used;
+	j->used = 0;
+	room = sizeof(j->in) - j->n;
+	if (j->f) {
+		errno = 0;
+		got = fread(j->in + j->n, 1, room, j->f);
+		if (got < room && ferror(j->f))
+			return ml_fail_errno(diag, "cannot read the patch");
+	} else {
+		got = j->end - j->at < room ? (size_t)(j->end - j->at) : room;
+		err = ml_src_read(j->psrc, j->at, j->in + j->n, got, diag);
+		if (err)
+			return err;
+	}
+	j->n += got;
+	j->at += got;
+	j->eof = got == 0;
+	return ML_OK;
+}
+
+/* Follows the frames of the records in what the decoder took, to know which
+ * one it is in. */
+static void follow(struct job *j, const uint8_t *p, size_t n)
+{
+	const uint8_t *q;
+	uint64_t out, len;
+
+	for (; n; n--, p++) {
+		if (j->skip >= n) {
+			j->skip -= n;
+			j->taken += n;
+			return;
+		}
+		j->taken += j->skip;
+		p += j->skip;
+		n -= (size_t)j->skip;
+		j->skip = 0;
+		if (j->nframe == 0)
+			j->rec = j->taken;
+		j->taken++;
+		j->frame[j->nframe++] = *p;
+		q = j->frame + 1;
+		if (j->nframe > 1 &&
+			ml_get_varint(&q, j->frame + j->nframe, &out) == 1 &&
+			ml_get_varint(&q, j->frame + j->nframe, &len) == 1) {
+			j->skip = len + 4;
+			j->nframe = 0;
+		} else if (j->nframe == sizeof(j->frame)) {
+			j->nframe = 0; /* the decoder refused it */
+		}
+	}
+	if (j->skip == 0 && j->nframe == 0)
+		j->rec = j->taken;
+}
+
+static int refused(struct job *j, int r, struct ml_diag *diag)
+{
+	const uint64_t at = j->skip || j->nframe ? j->rec : j->taken;
+
+	if (r == ML_DEC_EIO)
+		return j->err;
+	if (r == ML_DEC_ECRC)
+		return ml_fail(diag, ML_ECHECK, at,
+			"record is damaged: its CRC-32 does not match");
+	if (r == ML_DEC_EVERSION)
+		return ml_fail(diag, ML_EVERSION, at,
+			"record with a coder or an element type that is "
+			"unknown here");
+	return ml_fail(diag, ml_dec_err(r), at, "malformed record");
+}
+
+/* ===== header =========================================================== */
+
+static const char *class_name(int cls)
+{
+	return cls == ML_NANO ? "nano" : cls == ML_MICRO ? "micro" : "full";
+}
+
+/* Reads until the header is whole; it stays in `in`. */
+static int header(struct job *j, struct ml_hdr *h, int max_cls,
+	struct ml_diag *diag)
+{
+	const uint64_t start = j->at;
+	int r, err;
+
+	while ((r = ml_hdr_parse(j->in, j->n, h)) == 0) {
+		err = fill(j, diag);
+		if (err)
+			return err;
+		if (j->eof)
+			return ml_fail(diag, ML_ETRUNC, start + j->n, j->n ?
+				"patch ends within its header" :
+				"no patch: input ends");
+	}
+	if (r == ML_DEC_ECRC)
+		return ml_fail(diag, ML_ECHECK, start,
+			"header of the patch is damaged: its CRC-32 does not "
+			"match");
+	if (r == ML_DEC_EVERSION)
+		return ml_fail(diag, ML_EVERSION, start,
+			"patch of a version or with a feature that is unknown "
+			"here");
+	if (r < 0)
+		return ml_fail(diag, ML_EFORMAT, start, h->version ?
+			"malformed header of a patch" : "not a mallorn patch");
+	if (h->cls > max_cls || !ml_dec_arena(h->cls))
+		return ml_fail(diag, ML_ECLASS, start,
+			"patch of memory class %s, but no more than %s is "
+			"allowed here", class_name(h->cls),
+			class_name(max_cls));
+	if (j->f)
+		return ML_OK;
+	if (h->body_len > j->end - start - h->len)
+		return ml_fail(diag, ML_ETRUNC, j->end,
+			"patch ends here, but goes to %llu",
+			(unsigned long long)(start + h->len + h->body_len));
+	j->end = start + h->len + h->body_len;
+	if (j->at > j->end) { /* of the next patch */
+		j->n -= (size_t)(j->at - j->end);
+		j->at = j->end;
+	}
+	return ML_OK;
+}
+
+static int check_base(struct job *j, const struct ml_hdr *h,
+	struct ml_diag *diag)
+{
+	uint8_t sha[ML_SHA256_LEN];
+	int err;
+
+	if (!(h->flags & ML_HF_BASE))
+		return ML_OK;
+	if (!j->bsrc)
+		return ml_fail(diag, ML_EBASE, ML_NOWHERE,
+			"the patch needs a base of %llu bytes",
+			(unsigned long long)h->base_size);
+	if (ml_src_size(j->bsrc) != h->base_size)
+		return ml_fail(diag, ML_EBASE, ML_NOWHERE,
+			"wrong base: it has %llu bytes, not %llu",
+			(unsigned long long)ml_src_size(j->bsrc),
+			(unsigned long long)h->base_size);
+	err = ml_src_sha256(j->bsrc, sha, diag);
+	if (!err && memcmp(sha, h->base_sha, sizeof(sha)) != 0)
+		err = ml_fail(diag, ML_EBASE, ML_NOWHERE,
+			"wrong base: it has the size, but not the SHA-256");
+	return err;
+}
+
+/* Memory that depends on the header. */
+static int prepare(struct job *j, const struct ml_hdr *h, struct ml_diag *diag)
+{
+	const uint64_t window = h->window < h->target_size ? h->window :
+		h->target_size;
+	const size_t arena = ml_dec_arena(h->cls);
+	int err = ml_sha256_new(&j->sha, diag);
+
+	if (err)
+		return err;
+	if (window > ML_WINDOW_MAX && !j->t->read) {
+		err = ml_src_spool(&j->spool, diag);
+		if (err)
+			return err;
+	} else if (window && !j->t->read) {
+		j->ring = malloc((size_t)window);
+		if (!j->ring)
+			return ml_fail(diag, ML_ENOMEM, ML_NOWHERE,
+				"out of memory");
+		j->nring = window;
+	}
+	j->arena = malloc(arena);
+	j->buf = malloc(BUF_LEN);
+	if (!j->arena || !j->buf)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	j->io.ctx = j;
+	j->io.base = io_base;
+	j->io.target = io_target;
+	j->io.write = io_write;
+	ml_dec_init(&j->dec, &j->io, j->arena, arena, j->buf, BUF_LEN);
+	return ML_OK;
+}
+
+/* ===== the work ========================================================= */
+
+static int decode(struct job *j, struct ml_diag *diag)
+{
+	size_t used;
+	int r, err;
+
+	for (;;) {
+		r = ml_dec_feed(
+			&j->dec, j->in + j->used, j->n - j->used, &used);
+		if (r != ML_DEC_HEADER)
+			follow(j, j->in + j->used, used);
+		else
+			j->taken = j->rec = j->taken + used;
+		j->used += used;
+		if (r < 0)
+			return refused(j, r, diag);
+		if (r == ML_DEC_DONE)
+			return ML_OK;
+		if (r != ML_DEC_MORE)
+			continue;
+		err = fill(j, diag);
+		if (err)
+			return err;
+		if (j->eof)
+			return ml_fail(diag, ML_ETRUNC, j->at,
+				"patch ends within the record at %llu",
+				(unsigned long long)j->rec);
+	}
+}
+
+/* Nothing may follow a patch from a pipe. */
+static int at_end(struct job *j, struct ml_diag *diag)
+{
+	int err = ML_OK;
+
+	if (j->f && j->used == j->n)
+		err = fill(j, diag);
+	if (!err && j->used < j->n)
+		err = ml_fail(diag, ML_EFORMAT, j->taken,
+			"bytes after the patch");
+	return err;
+}
+
+static int apply(struct job *j, int max_cls, struct ml_diag *diag)
+{
+	uint8_t sha[ML_SHA256_LEN], promised[ML_SHA256_LEN];
+	struct ml_hdr h;
+	int err;
+
+	j->taken = j->at;
+	j->diag = diag;
+	err = header(j, &h, max_cls, diag);
+	if (!err)
+		err = check_base(j, &h, diag);
+	if (!err)
+		err = prepare(j, &h, diag);
+	if (err)
+		return err;
+	memcpy(promised, h.target_sha, sizeof(promised));
+	err = decode(j, diag);
+	if (!err)
+		err = at_end(j, diag);
+	if (err)
+		return err;
+	ml_sha256_final(j->sha, sha);
+	if (memcmp(sha, promised, sizeof(sha)) != 0)
+		return ml_fail(diag, ML_EDIGEST, ML_NOWHERE,
+			"the result has not the SHA-256 that the patch "
+			"promises");
+	return ML_OK;
+}
+
+static void job_free(struct job *j)
+{
+	ml_sha256_free(j->sha);
+	ml_src_free(j->spool);
+	free(j->ring);
+	free(j->arena);
+	free(j->buf);
+	free(j);
+}
+
+int ml_apply(struct ml_src *psrc, uint64_t *off, struct ml_src *bsrc,
+	int max_cls, const struct ml_target *t, struct ml_diag *diag)
+{
+	struct job *j = calloc(1, sizeof(*j));
+	int err;
+
+	if (!j)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	j->psrc = psrc;
+	j->at = *off;
+	j->end = ml_src_size(psrc) > *off ? ml_src_size(psrc) : *off;
+	j->bsrc = bsrc;
+	j->t = t;
+	err = apply(j, max_cls, diag);
+	if (!err)
+		*off = j->end;
+	job_free(j);
+	return err;
+}
+
+int ml_apply_stream(FILE *f, struct ml_src *bsrc, int max_cls,
+	const struct ml_target *t, struct ml_diag *diag)
+{
+	struct job *j = calloc(1, sizeof(*j));
+	int err;
+
+	if (!j)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	j->f = f;
+	j->bsrc = bsrc;
+	j->t = t;
+	err = apply(j, max_cls, diag);
+	job_free(j);
+	return err;
+}

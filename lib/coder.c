@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: MIT */
+/* The range encoder and its choices of descriptors; the model itself is
+ * mlmodel.h, shared with the decoder. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "coder.h"
+#include "cost.h"
+#include "mldec.h"
+
+#define CAP (ML_CODE_MAX + ML_BLOCK_OUT / 2)
+
+/* The decoder fetches bytes of the range coder and of the reservoir of raw
+ * bits from one input, in the order in which it needs them. So each fetch
+ * gets its place in `out` when it will happen; a byte of the range coder is
+ * known only later (carries) and put there at the end. */
+struct rc_enc {
+	uint32_t low, range;
+	uint8_t *byte; /* the range coder's bytes */
+	uint32_t *place; /* where each belongs */
+	size_t nbyte, nplace;
+	uint8_t *out;
+	size_t nout;
+	size_t raw; /* place of the reservoir's byte in use */
+	unsigned rawbits; /* bits used of it */
+	int full;
+};
+
+static inline void rc_fetch(struct rc_enc *rc)
+{
+	rc->place[rc->nplace++] = (uint32_t)rc->nout;
+	rc->out[rc->nout++] = 0;
+}
+
+static inline unsigned rc_bit(struct rc_enc *rc, uint32_t p0, unsigned y)
+{
+	uint32_t bound = (rc->range >> 16) * p0;
+	size_t i;
+
+	if (rc->full)
+		return y;
+	if (y) {
+		rc->low += bound;
+		if (rc->low < bound)
+			for (i = rc->nbyte; i-- && !++rc->byte[i];)
+				;
+		rc->range -= bound;
+	} else {
+		rc->range = bound;
+	}
+	while (rc->range < ML_TOP) {
+		rc->byte[rc->nbyte++] = (uint8_t)(rc->low >> 24);
+		rc->low <<= 8;
+		rc->range <<= 8;
+		rc_fetch(rc);
+	}
+	rc->full = rc->nout > CAP - 16;
+	return y;
+}
+
+static inline uint32_t rc_raw(struct rc_enc *rc, unsigned n, uint32_t v)
+{
+	uint32_t left = v;
+	unsigned m;
+
+	if (rc->full)
+		return v;
+	while (n) {
+		if (rc->rawbits == 8) {
+			rc->raw = rc->nout;
+			rc->out[rc->nout++] = 0;
+			rc->rawbits = 0;
+		}
+		m = 8 - rc->rawbits < n ? 8 - rc->rawbits : n;
+		rc->out[rc->raw] = (uint8_t)(rc->out[rc->raw] |
+			(left & ((1u << m) - 1)) << rc->rawbits);
+		left >>= m;
+		rc->rawbits += m;
+		n -= m;
+	}
+	rc->full = rc->nout > CAP - 16;
+	return v;
+}
+
+#define ML_RC struct rc_enc
+#include "mlmodel.h"
+#include "elem.h"
+#include "ops.h"
+
+struct ml_coder {
+	struct ml_state st, st0;
+	void *arena, *arena0;
+	size_t arena_n;
+	struct rc_enc rc;
+	uint16_t set_of; /* (type, alone) pairs that got a set, newest last */
+	uint8_t sets[4];
+};
+
+int ml_coder_new(struct ml_coder **out, int cls, struct ml_diag *diag)
+{
+	struct ml_coder *c = calloc(1, sizeof *c);
+
+	*out = NULL;
+	if (c) {
+		c->arena_n = ml_dec_arena(cls);
+		c->arena = malloc(c->arena_n);
+		c->arena0 = malloc(c->arena_n);
+		c->rc.byte = malloc(CAP);
+		c->rc.out = malloc(CAP);
+		c->rc.place = malloc(CAP * sizeof *c->rc.place);
+	}
+	if (!c || !c->arena || !c->arena0 || !c->rc.byte || !c->rc.out ||
+		!c->rc.place) {
+		ml_coder_free(c);
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	}
+	model_reset(&c->st, c->arena, &ml_layouts[cls - 1]);
+	*out = c;
+	return ML_OK;
+}
+
+void ml_coder_free(struct ml_coder *c)
+{
+	if (!c)
+		return;
+	free(c->arena);
+	free(c->arena0);
+	free(c->rc.byte);
+	free(c->rc.out);
+	free(c->rc.place);
+	free(c);
+}
+
+static void rc_start(struct rc_enc *rc)
+{
+	unsigned i;
+
+	rc->low = 0;
+	rc->range = 0xffffffff;
+	rc->nbyte = rc->nplace = rc->nout = 0;
+	rc->rawbits = 8;
+	rc->full = 0;
+	for (i = 0; i < 4; i++)
+		rc_fetch(rc);
+}
+
+/* Ends on a number inside the last interval that has the most zero bits,
+ * puts all bytes in place and cuts the zeros that the decoder makes itself. */
+static size_t rc_end(struct rc_enc *rc)
+{
+	uint64_t v, m;
+	size_t i;
+
+	for (m = 0xffffffff; m; m >>= 1) {
+		v = ((uint64_t)rc->low + m) & ~m;
+		if (v - rc->low < rc->range)
+			break;
+	}
+	if (!m)
+		v = rc->low;
+	if (v >> 32)
+		for (i = rc->nbyte; i-- && !++rc->byte[i];)
+			;
+	for (i = 0; i < 4; i++)
+		rc->byte[rc->nbyte++] = (uint8_t)(v >> (24 - 8 * i));
+	for (i = 0; i < rc->nplace; i++)
+		rc->out[rc->place[i]] = rc->byte[i];
+	while (rc->nout && !rc->out[rc->nout - 1])
+		rc->nout--;
+	return rc->nout;
+}
+
+/* ----- descriptors ------------------------------------------------------ */
+
+/* For trees that hold fewer classes than there are: the first class, and the
+ * context from which classes rise by one per context, at the least cost. */
+static void choose_window(const struct ml_set *t, uint32_t cnt[16][66],
+	uint8_t *k0, uint8_t *c0)
+{
+	unsigned esc = (1u << t->tb) - 1, c, k, f, r, g, y;
+	uint64_t best = UINT64_MAX, bits;
+
+	*k0 = 0;
+	*c0 = 15;
+	if (esc >= 31)
+		return;
+	for (r = 0; r < 16; r++) {
+		for (f = 0; f < 24; f++) {
+			uint32_t h[16][32] = { { 0 } };
+
+			for (bits = 0, c = 0; c < 16; c++)
+				for (k = 1; k < 66; k++) {
+					y = f + 1 + (c > r ? c - r : 0);
+					y = k >= y && k - y < esc ? k - y : esc;
+					h[c >> t->gs][y] += cnt[c][k];
+					bits += y == esc ? 6 * cnt[c][k] : 0;
+				}
+			for (g = 0; g < 16u >> t->gs; g++)
+				bits += ml_entropy(h[g], esc + 1);
+			if (bits < best) {
+				best = bits;
+				*k0 = (uint8_t)f;
+				*c0 = (uint8_t)r;
+			}
+		}
+	}
+}
+
+/* 0 or 128: which is nearer to most bytes. */
+static unsigned choose_centre(const uint8_t *p, size_t n)
+{
+	uint64_t a = 0, b = 0;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		a += ml_bitlen(p[i] & 128 ? 256u - p[i] : p[i]);
+		b += ml_bitlen(p[i] & 128 ? p[i] - 128u : 128u - p[i]);
+	}
+	return b < a ? 128 : 0;
+}
+
+/* Which set of chances serves this type: kinds of data that alternate get
+ * their own, as far as there are some. */
+static unsigned choose_set(struct ml_coder *c, unsigned key)
+{
+	unsigned i;
+
+	for (i = 0; i < c->set_of; i++)
+		if (c->sets[i] == key)
+			return i;
+	if (c->set_of < c->st.lay->pairs) {
+		c->sets[c->set_of] = (uint8_t)key;
+		return c->set_of++;
+	}
+	return key % c->st.lay->pairs;
+}
+
+static void choose(struct ml_coder *c, const struct ml_op_view *v,
+	const uint8_t *base, struct ml_state *d)
+{
+	const struct ml_type *t = &ml_types[v->type];
+	unsigned kind = t->f[0].kind, w = ml_kind_bytes[kind], e;
+	unsigned eb = ml_kind_ebits[kind], bits = ml_kind_bits(kind);
+	int diff = v->op == ML_OP_DIFF;
+	const uint8_t *p = diff ? base : v->data;
+	uint32_t cnt[16][66];
+	ml_word or = 0, x, y;
+	size_t i, n = v->bytes / w;
+
+	memset(cnt, 0, sizeof cnt);
+	d->type = (uint8_t)v->type;
+	d->e0 = d->tz = d->k0 = 0;
+	d->c0 = 15;
+	d->set = (uint8_t)choose_set(c, v->type * 2 + !diff);
+	for (i = 0; i < t->nfield; i++) {
+		e = ml_top_exponent(v->type, (unsigned)i, p, v->n);
+		if (e > d->e0)
+			d->e0 = (uint16_t)e;
+	}
+	if (t->nfield > 1 || t->f[0].n > 1 || kind == ML_K_U4)
+		return;
+	if (kind == ML_K_I8)
+		d->e0 = (uint16_t)choose_centre(p, v->bytes);
+	for (i = 0; i < n; i++) {
+		x = ml_elem_load(v->data + i * w, w);
+		if (diff) { /* the data are residuals */
+			y = ml_elem_load(base + i * w, w);
+			or |= x;
+			x = x >> (bits - 1) ? (0 - x) & ml_elem_mask(bits) : x;
+			cnt[ml_elem_ctx(bits, eb, d->e0, y)][ml_bitlen(x)]++;
+		} else if (eb) {
+			or |= x & (((ml_word)1 << (bits - 1 - eb)) - 1);
+		} else if (w > 1) {
+			or |= x;
+			x = ml_sign_extend(x, bits);
+			cnt[0][ml_bitlen(x >> 63 ? 0 - x : x)]++;
+		}
+	}
+	e = or ? (unsigned)__builtin_ctzll(or) : 0;
+	d->tz = (uint8_t)(e > 31 ? 31 : e);
+	if (eb && !diff && !or)
+		d->tz = (uint8_t)(bits - 1 - eb > 31 ? 31 : bits - 1 - eb);
+	if (d->tz) { /* classes are counted without the zeros */
+		unsigned j, k;
+
+		for (j = 0; j < 16; j++)
+			for (k = 1; k + d->tz < 66; k++)
+				cnt[j][k] = cnt[j][k + d->tz];
+	}
+	if (diff ? 1 : !eb && w > 1)
+		choose_window(eb ? &d->lay->f : &d->lay->i, cnt, &d->k0,
+			&d->c0);
+	if (!eb)
+		d->c0 = 15;
+}
+
+/* Sends a descriptor when this operation needs one, or is worth one. */
+static void describe(struct ml_coder *c, const struct ml_op_view *v,
+	const uint8_t *base)
+{
+	struct ml_state d = c->st, *s = &c->st;
+
+	choose(c, v, base, &d);
+	if (d.type == s->type && d.set == s->set && d.tz >= s->tz &&
+		(v->bytes < 128 ||
+			(d.e0 == s->e0 && d.k0 == s->k0 && d.c0 == s->c0 &&
+				d.tz == s->tz)))
+		return;
+	model_op(&c->rc, s, ML_OP_DESC);
+	s->type = d.type;
+	s->set = d.set;
+	s->e0 = d.e0;
+	s->k0 = d.k0;
+	s->c0 = d.c0;
+	s->tz = d.tz;
+	model_desc(&c->rc, s);
+}
+
+/* ----- operations ------------------------------------------------------- */
+
+static void elements(struct ml_coder *c, const struct ml_op_view *v,
+	const uint8_t *base)
+{
+	const struct ml_type *t = &ml_types[v->type];
+	const uint8_t *p = v->data, *end = p + v->bytes;
+	struct rc_enc *rc = &c->rc;
+	struct ml_state *s = &c->st;
+	unsigned f = 0, j;
+
+	while (p < end) {
+		unsigned kind = t->f[f].kind, w = ml_kind_bytes[kind];
+		unsigned bits = ml_kind_bits(kind), eb = ml_kind_ebits[kind];
+
+		for (j = 0; j < t->f[f].n; j++, p += w) {
+			ml_word x = ml_elem_load(p, w), y;
+
+			if (v->op == ML_OP_ALONE) {
+				model_alone(rc, s, bits, eb,
+					kind == ML_K_U4 ? x & 15 : x);
+				if (kind == ML_K_U4)
+					model_alone(rc, s, 4, 0, x >> 4);
+				continue;
+			}
+			y = ml_elem_load(base, w);
+			base += w;
+			if (kind == ML_K_U4) {
+				model_diff(rc, s, 4, 0, y & 15, (y + x) & 15);
+				model_diff(rc, s, 4, 0, y >> 4,
+					((y >> 4) + (x >> 4)) & 15);
+			} else {
+				model_diff(rc, s, bits, eb, y,
+					ml_unresidual(bits, eb, y, x));
+			}
+		}
+		if (++f == t->nfield)
+			f = 0;
+	}
+}
+
+static void operation(struct ml_coder *c, const struct ml_op_view *v,
+	const uint8_t *base, uint64_t tpos)
+{
+	static const uint8_t kind[5] = {
+		ML_N_LIT, ML_N_COPY, ML_N_SELF, ML_N_ELEM, ML_N_ELEM
+	};
+	struct rc_enc *rc = &c->rc;
+	uint64_t i;
+
+	if (v->op == ML_OP_DIFF || v->op == ML_OP_ALONE)
+		describe(c, v, base);
+	model_op(rc, &c->st, v->op);
+	model_num(rc, &c->st, kind[v->op], v->n - 1);
+	if (v->op == ML_OP_COPY || v->op == ML_OP_DIFF)
+		model_disp(rc, &c->st, (int64_t)(v->arg - tpos));
+	else if (v->op == ML_OP_SELF)
+		model_dist(rc, &c->st, v->arg);
+	if (v->op == ML_OP_DIFF || v->op == ML_OP_ALONE)
+		elements(c, v, base);
+	else if (v->op == ML_OP_LIT)
+		for (i = 0; i < v->n && !rc->full; i++)
+			model_lit(rc, &c->st, v->data[i]);
+}
+
+int ml_coder_encode(struct ml_coder *c, const struct ml_block *b,
+	uint64_t tpos, size_t limit, const uint8_t **code, size_t *n,
+	struct ml_diag *diag)
+{
+	const uint8_t *p = b->code, *end = p + b->n, *base = b->base;
+	uint64_t made = 0;
+	size_t nbase = b->nbase;
+	struct ml_op_view v;
+	uint16_t sets = c->set_of;
+	int r;
+
+	*n = 0;
+	memcpy(c->arena0, c->arena, c->arena_n);
+	c->st0 = c->st;
+	rc_start(&c->rc);
+	while (p < end) {
+		r = ml_op_read(&p, end, &v, diag);
+		if (r)
+			return r;
+		if (v.bytes > b->n_out - made ||
+			(v.op == ML_OP_DIFF && v.bytes > nbase))
+			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+				"operation exceeds its block");
+		if (!c->rc.full)
+			operation(c, &v, base, tpos + made);
+		if (v.op == ML_OP_DIFF) {
+			base += v.bytes;
+			nbase -= v.bytes;
+		}
+		made += v.bytes;
+	}
+	if (made != b->n_out || nbase)
+		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"block makes %llu bytes, not %lu",
+			(unsigned long long)made, (unsigned long)b->n_out);
+	if (!c->rc.full)
+		*n = rc_end(&c->rc);
+	if (c->rc.full || *n >= limit) {
+		memcpy(c->arena, c->arena0, c->arena_n);
+		c->st = c->st0;
+		c->set_of = sets;
+		*n = 0;
+		return ML_OK;
+	}
+	*code = c->rc.out;
+	return ML_OK;
+}

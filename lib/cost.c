@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/* Estimates of coded size, by histograms of what the model codes: classes in
+ * their contexts, and raw bits beside. */
+#include <string.h>
+
+#include "cost.h"
+#include "elem.h"
+
+#define SAMPLE 32768 /* elements looked at, at most */
+
+uint32_t ml_log2(uint64_t v)
+{
+	uint32_t r, i;
+	uint64_t x;
+
+	for (r = 0; v >> r > 1; r++)
+		;
+	/* One bit of the logarithm per squaring of the mantissa. */
+	x = r > 31 ? v >> (r - 31) : v << (31 - r);
+	for (i = 0; i < 8; i++) {
+		x = x * x >> 31;
+		r = r * 2 + (x >> 32 != 0);
+		if (x >> 32)
+			x >>= 1;
+	}
+	return r;
+}
+
+uint64_t ml_entropy(const uint32_t *cnt, size_t n)
+{
+	uint64_t total = 0, bits = 0;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		total += cnt[i];
+	for (i = 0; i < n; i++)
+		if (cnt[i])
+			bits += (uint64_t)cnt[i] *
+				(ml_log2(total) - ml_log2(cnt[i]));
+	return bits >> 8;
+}
+
+static uint64_t learning(const uint32_t *cnt, size_t n)
+{
+	uint64_t used = 0;
+
+	while (n--)
+		used += cnt[n] != 0;
+	return used * 5;
+}
+
+uint64_t ml_cost_lit(const uint8_t *p, size_t n)
+{
+	uint32_t cnt[256] = { 0 };
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		cnt[p[i]]++;
+	return ml_entropy(cnt, 256) + learning(cnt, 256);
+}
+
+/* Histograms of a tensor: class by context, and the bits that stay raw. */
+struct hist {
+	uint32_t f[16][66], i[16][66], low[256];
+	uint64_t raw;
+};
+
+static void one_alone(struct hist *h, unsigned kind, ml_word t,
+	unsigned *prev)
+{
+	unsigned w = ml_kind_bits(kind), eb = ml_kind_ebits[kind];
+	unsigned k, mask;
+
+	if (kind == ML_K_I8) { /* bytes: their own entropy is near enough */
+		h->low[t & 255]++;
+		return;
+	}
+	if (eb) {
+		mask = (1u << eb) - 1;
+		k = (unsigned)(t >> (w - 1 - eb)) & mask;
+		/* exponents from the top, coarse where they do not matter */
+		k = t == 0 ? 0 : mask - k > 64 * 2 ? 1 + (k & 63) :
+			1 + ((mask - k) & 63);
+		h->f[0][k]++;
+		h->raw += t == 0 ? 0 : w - eb;
+		return;
+	}
+	t = ml_sign_extend(t, w);
+	k = ml_bitlen(t >> 63 ? 0 - t : t);
+	h->i[*prev > 15 ? 15 : *prev][k]++;
+	*prev = k;
+	h->raw += k;
+}
+
+static void one_diff(struct hist *h, unsigned kind, unsigned e0, ml_word b,
+	ml_word t)
+{
+	unsigned w = ml_kind_bits(kind), eb = ml_kind_ebits[kind], c, k;
+
+	k = ml_bitlen(ml_residual_mag(w, eb, b, t));
+	c = ml_elem_ctx(w, eb, e0, b);
+	if (eb)
+		h->f[c][k]++;
+	else
+		h->i[c][k]++;
+	h->raw += k; /* sign and all under the leading one */
+}
+
+static uint64_t total(const struct hist *h, uint64_t seen, uint64_t all)
+{
+	uint64_t bits = h->raw, learn = 0;
+	size_t c;
+
+	for (c = 0; c < 16; c++) {
+		bits += ml_entropy(h->f[c], 66) + ml_entropy(h->i[c], 66);
+		learn += learning(h->f[c], 66) + learning(h->i[c], 66);
+	}
+	bits += ml_entropy(h->low, 256);
+	learn += learning(h->low, 256);
+	if (seen < all && seen)
+		bits = bits / seen * all + bits % seen * all / seen;
+	return bits + learn;
+}
+
+static uint64_t cost(unsigned type, const uint8_t *b, const uint8_t *p,
+	size_t units)
+{
+	const struct ml_type *t = &ml_types[type];
+	unsigned unit = ml_type_bytes(type), f, j, prev = 0, e0[4];
+	size_t step = 1, per = 0, u, at, seen = 0;
+	struct hist h;
+
+	memset(&h, 0, sizeof h);
+	for (f = 0; f < t->nfield; f++)
+		per += t->f[f].n;
+	/* Runs of blocks from all over, when there are many. */
+	if (units * per > 2 * SAMPLE)
+		step = units * per / SAMPLE;
+	for (f = 0; b && f < t->nfield; f++)
+		e0[f] = ml_top_exponent(type, f, b, units);
+	for (u = 0; u < units; u++) {
+		if (step > 1 && u / 256 % step)
+			continue;
+		seen++;
+		at = u * unit;
+		for (f = 0; f < t->nfield; f++) {
+			unsigned kind = t->f[f].kind, w = ml_kind_bytes[kind];
+
+			for (j = 0; j < t->f[f].n; j++, at += w) {
+				ml_word x = ml_elem_load(p + at, w);
+				ml_word y = b ? ml_elem_load(b + at, w) : 0;
+
+				if (kind == ML_K_U4) {
+					if (b) {
+						one_diff(&h, kind, 0, y & 15,
+							x & 15);
+						one_diff(&h, kind, 0, y >> 4,
+							x >> 4);
+					} else {
+						h.low[x]++;
+					}
+				} else if (b) {
+					one_diff(&h, kind, e0[f], y, x);
+				} else {
+					one_alone(&h, kind, x, &prev);
+				}
+			}
+		}
+	}
+	return total(&h, seen, units);
+}
+
+uint64_t ml_cost_alone(unsigned type, const uint8_t *p, size_t units)
+{
+	return cost(type, NULL, p, units);
+}
+
+uint64_t ml_cost_diff(unsigned type, const uint8_t *b, const uint8_t *p,
+	size_t units)
+{
+	return cost(type, b, p, units);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* Elements seen from the encoder's side: loading, residuals and contexts as
+ * the model of mlmodel.h has them. Private to the library. */
+#ifndef ML_ELEM_H
+#define ML_ELEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mlmodel.h"
+
+#ifndef ML_RC
+typedef uint64_t ml_word;
+#endif
+
+static inline unsigned ml_kind_bits(unsigned kind)
+{
+	return kind == ML_K_U4 ? 4 : ml_kind_bytes[kind] * 8u;
+}
+
+static inline ml_word ml_elem_load(const uint8_t *p, unsigned w)
+{
+	ml_word v = 0;
+
+	while (w--)
+		v = v << 8 | p[w];
+	return v;
+}
+
+static inline void ml_elem_store(uint8_t *p, unsigned w, ml_word v)
+{
+	for (; w--; v >>= 8)
+		*p++ = (uint8_t)v;
+}
+
+static inline unsigned ml_bitlen(ml_word v)
+{
+	return v ? 64 - (unsigned)__builtin_clzll(v) : 0;
+}
+
+static inline ml_word ml_sign_extend(ml_word v, unsigned w)
+{
+	ml_word s = (ml_word)1 << (w - 1);
+
+	return (v ^ s) - s;
+}
+
+static inline ml_word ml_elem_mask(unsigned w)
+{
+	return ((ml_word)1 << (w - 1) << 1) - 1;
+}
+
+static inline ml_word ml_elem_map(unsigned w, ml_word v)
+{
+	ml_word s = (ml_word)1 << (w - 1);
+
+	return v & s ? ~v & ml_elem_mask(w) : v | s;
+}
+
+static inline ml_word ml_elem_unmap(unsigned w, ml_word v)
+{
+	ml_word s = (ml_word)1 << (w - 1);
+
+	return v & s ? v & ~s : ~v & ml_elem_mask(w);
+}
+
+/* The residual of t against b, modulo 2^w; and back. */
+static inline ml_word ml_residual(unsigned w, unsigned eb, ml_word b,
+	ml_word t)
+{
+	if (eb)
+		b = ml_elem_map(w, b), t = ml_elem_map(w, t);
+	return (t - b) & ml_elem_mask(w);
+}
+
+static inline ml_word ml_unresidual(unsigned w, unsigned eb, ml_word b,
+	ml_word r)
+{
+	if (!eb)
+		return (b + r) & ml_elem_mask(w);
+	return ml_elem_unmap(w, (ml_elem_map(w, b) + r) & ml_elem_mask(w));
+}
+
+static inline ml_word ml_residual_mag(unsigned w, unsigned eb, ml_word b,
+	ml_word t)
+{
+	ml_word r = ml_residual(w, eb, b, t);
+
+	return r >> (w - 1) ? (0 - r) & ml_elem_mask(w) : r;
+}
+
+/* model_ctx with an explicit e0. */
+static inline unsigned ml_elem_ctx(unsigned w, unsigned eb, unsigned e0,
+	ml_word b)
+{
+	unsigned e, k;
+
+	if (eb) {
+		e = (unsigned)(b >> (w - 1 - eb)) & ((1u << eb) - 1);
+		return e >= e0 ? 0 : e0 - e > 15 ? 15 : e0 - e;
+	}
+	if (w == 4)
+		return (unsigned)b;
+	if (w == 8)
+		return (unsigned)(b - e0 + 128) >> 4 & 15;
+	k = b >> (w - 1) ? 8 : 0;
+	if (k)
+		b = ~b & ml_elem_mask(w);
+	e = ml_bitlen(b) >> (w == 16 ? 1 : w == 32 ? 2 : 3);
+	return k + (e > 7 ? 7 : e);
+}
+
+/* The largest exponent that field f of some blocks reaches, but for a few
+ * strays; 0 for a field of integers. */
+unsigned ml_top_exponent(unsigned type, unsigned f, const uint8_t *p,
+	size_t units);
+
+#endif

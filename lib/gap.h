@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* Codes bytes that no copy covers: as literals, as elements, or as residuals
+ * against base bytes that lie where they would lie had nothing moved. Private
+ * to the library. */
+#ifndef ML_GAP_H
+#define ML_GAP_H
+
+#include "match.h"
+
+struct ml_gap {
+	struct ml_src *m; /* the base; NULL: none */
+	uint64_t bsize;
+	unsigned type; /* element type; 0: unknown, found by measurement */
+	int64_t disp[2]; /* base offset - target offset, before and after */
+};
+
+/* Covers p[0..n), which begins at target offset `off`. */
+int ml_gap_code(const struct ml_gap *g, uint64_t off, const uint8_t *p,
+	size_t n, ml_emit *emit, void *arg, struct ml_diag *diag);
+
+/* Emits a DIFF of `units` blocks: computes the residuals. */
+int ml_diff_emit(unsigned type, const uint8_t *base, const uint8_t *p,
+	size_t units, uint64_t at, ml_emit *emit, void *arg,
+	struct ml_diag *diag);
+
+#endif

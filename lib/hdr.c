@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* Writes the header of a patch, ml-patch(5). */
+#include <string.h>
+
+#include "bytes.h"
+#include "hdr.h"
+#include "mldec.h"
+#include "ops.h"
+
+int ml_get_varint(const uint8_t **p, const uint8_t *end, uint64_t *v)
+{
+	unsigned shift;
+
+	*v = 0;
+	for (shift = 0; *p < end && shift < 7 * ML_VARINT_MAX; shift += 7) {
+		const uint8_t b = *(*p)++;
+
+		*v |= (uint64_t)(b & 127) << shift;
+		if (b < 128)
+			return b || !shift ? 1 : -1; /* shortest form only */
+	}
+	return shift < 7 * ML_VARINT_MAX ? 0 : -1;
+}
+
+size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
+	uint64_t body, uint64_t window)
+{
+	uint8_t f[5 * ML_VARINT_MAX + 2 * ML_SHA256_LEN];
+	size_t n = 0, k = 4;
+
+	n += ml_put_varint(f + n, info->release);
+	n += ml_put_varint(f + n, info->target_size);
+	if (info->has_base)
+		n += ml_put_varint(f + n, info->base_size);
+	n += ml_put_varint(f + n, body);
+	n += ml_put_varint(f + n, window);
+	memcpy(f + n, info->target_sha, ML_SHA256_LEN);
+	n += ML_SHA256_LEN;
+	if (info->has_base) {
+		memcpy(f + n, info->base_sha, ML_SHA256_LEN);
+		n += ML_SHA256_LEN;
+	}
+	memcpy(p, ML_PATCH_MAGIC, 4);
+	p[k++] = ML_PATCH_VERSION;
+	p[k++] = (uint8_t)cls;
+	p[k++] = info->has_base ? ML_HF_BASE : 0;
+	k += ml_put_varint(p + k, n);
+	memcpy(p + k, f, n);
+	k += n;
+	ml_store32(p + k, ml_crc32(0, p, k));
+	return k + 4;
+}
+
+int ml_dec_err(int status)
+{
+	switch (status) {
+	case ML_DEC_EVERSION: return ML_EVERSION;
+	case ML_DEC_ECLASS: return ML_ECLASS;
+	case ML_DEC_ECRC: return ML_ECHECK;
+	case ML_DEC_EIO: return ML_EIO;
+	default: return ML_EFORMAT;
+	}
+}

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: MIT */
+/* The byte differ: hash chains over base and window, a lazy parse by gain in
+ * bits. What it leaves goes to gap.c. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "cost.h"
+#include "elem.h"
+#include "gap.h"
+#include "match.h"
+#include "ops.h"
+
+#define NEAR 8 /* bytes hashed for base positions indexed one by one */
+#define FAR 24 /* bytes hashed for sparsely indexed ones */
+#define WIN 4 /* bytes hashed for the window */
+#define WIN_BITS 16
+#define CHAIN 24 /* candidates tried */
+#define NIL UINT32_MAX
+#define PAGE 16 /* log2 of a base page */
+#define PAGES 64 /* of them kept, when the base is larger than all */
+#define RING (ML_MATCH_WINDOW + ML_BLOCK_OUT)
+
+/* Rough prices in bits; what adaptive coding makes of the operations. */
+#define PRICE_OP 14 /* an operation, its length, and a literal run after it */
+#define PRICE_NEW 6 /* a new address, beside the bits of its value */
+#define GAIN_MIN 6
+
+struct ml_match {
+	struct ml_src *bsrc;
+	uint64_t bsize;
+	uint8_t *page;
+	uint64_t have[PAGES]; /* page number + 1 */
+	unsigned npages;
+	uint32_t *pos, *next, *head; /* base index, chained by hash */
+	uint8_t *pos_hi;
+	size_t npos, cap;
+	unsigned bits; /* of the hash */
+	int dense, sparse; /* which hashes occur */
+	uint8_t *win; /* target bytes: history and the piece being coded */
+	uint64_t wfrom; /* target offset of win[0] */
+	size_t wn, sdone; /* bytes in win, of these indexed */
+	uint32_t *shead, *sprev; /* window index, by offset modulo RING */
+	int64_t disp[2]; /* last displacements of base matches */
+	uint64_t dist; /* last distance of a window match */
+	struct ml_diag *diag;
+	int err;
+};
+
+struct cand {
+	int op; /* ML_OP_COPY, ML_OP_SELF; -1: none */
+	uint64_t arg;
+	size_t len, back;
+	int64_t gain;
+};
+
+static uint32_t hash(const uint8_t *p, unsigned n, unsigned bits)
+{
+	uint64_t h = 0;
+
+	if (n == WIN)
+		return ml_load32(p) * 2654435761u >> (32 - bits);
+	for (; n; n -= 8, p += 8) {
+		h = (h ^ ml_load64(p)) * UINT64_C(0x9e3779b97f4a7c15);
+		h ^= h >> 29;
+	}
+	return (uint32_t)(h * UINT64_C(0x9e3779b97f4a7c15) >> (64 - bits));
+}
+
+/* Base bytes from `off`, at least one; *n says how many. NULL at the end of
+ * the base or after an error. */
+static const uint8_t *base_at(struct ml_match *m, uint64_t off, size_t *n)
+{
+	uint64_t no = off >> PAGE, from = no << PAGE;
+	size_t slot = no % PAGES, len;
+
+	if (off >= m->bsize || m->err)
+		return NULL;
+	len = m->bsize - from < 1u << PAGE ? (size_t)(m->bsize - from) :
+		1u << PAGE;
+	if (m->have[slot] != no + 1) {
+		m->err = ml_src_read(m->bsrc, from, m->page + (slot << PAGE),
+			len, m->diag);
+		if (m->err)
+			return NULL;
+		m->have[slot] = no + 1;
+	}
+	*n = len - (size_t)(off - from);
+	return m->page + (slot << PAGE) + (off - from);
+}
+
+static size_t common(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	size_t i = 0;
+	uint64_t x;
+
+	for (; i + 8 <= n; i += 8) {
+		x = ml_load64(a + i) ^ ml_load64(b + i);
+		if (x)
+			return i + (size_t)__builtin_ctzll(x) / 8;
+	}
+	while (i < n && a[i] == b[i])
+		i++;
+	return i;
+}
+
+/* How far win[i..end) agrees with the base at off. */
+static size_t base_len(struct ml_match *m, uint64_t off, size_t i, size_t end)
+{
+	size_t len = 0, n, k;
+	const uint8_t *b;
+
+	while (i + len < end) {
+		b = base_at(m, off + len, &n);
+		if (!b)
+			break;
+		if (n > end - i - len)
+			n = end - i - len;
+		k = common(b, m->win + i + len, n);
+		len += k;
+		if (k < n)
+			break;
+	}
+	return len;
+}
+
+/* How far both agree before, at most `max` bytes. */
+static size_t base_back(struct ml_match *m, uint64_t off, size_t i, size_t max)
+{
+	size_t k = 0, n;
+	const uint8_t *b;
+
+	while (k < max && k < off) {
+		b = base_at(m, off - k - 1, &n);
+		if (!b || *b != m->win[i - k - 1])
+			break;
+		k++;
+	}
+	return k;
+}
+
+static void insert(struct ml_match *m, uint64_t off, const uint8_t *p,
+	unsigned n)
+{
+	uint32_t h = hash(p, n, m->bits);
+
+	if (m->npos == m->cap)
+		return;
+	m->pos[m->npos] = (uint32_t)off;
+	m->pos_hi[m->npos] = (uint8_t)(off >> 32);
+	m->next[m->npos] = m->head[h];
+	m->head[h] = (uint32_t)m->npos++;
+}
+
+/* Indexes every step-th offset of one span. */
+static void index_span(struct ml_match *m, const struct ml_span *sp,
+	uint64_t step)
+{
+	unsigned want = step == 1 ? NEAR : FAR;
+	uint64_t off = (sp->off + step - 1) / step * step;
+	uint8_t tmp[FAR];
+	const uint8_t *p;
+	size_t n;
+
+	for (; off < sp->off + sp->len && off + want <= m->bsize;
+		off += step) {
+		p = base_at(m, off, &n);
+		if (!p)
+			return;
+		if (n < want) { /* across two pages */
+			m->err = ml_src_read(m->bsrc, off, tmp, want, m->diag);
+			if (m->err)
+				return;
+			p = tmp;
+		}
+		insert(m, off, p, want);
+	}
+	if (step == 1)
+		m->dense = 1;
+	else
+		m->sparse = 1;
+}
+
+static int index_base(struct ml_match *m, const struct ml_model *base)
+{
+	uint64_t skel = 0, tens = 0, sstep = 1, tstep = 1, room;
+	size_t i;
+
+	for (i = 0; i < base->nspan; i++)
+		*(base->span[i].kind == ML_TENSOR ? &tens : &skel) +=
+			base->span[i].len;
+	while (skel / sstep > ML_MATCH_ENTRIES / 2)
+		sstep *= 2;
+	room = ML_MATCH_ENTRIES - skel / sstep;
+	while (tens / tstep > room)
+		tstep *= 2;
+	m->cap = (size_t)(skel / sstep + tens / tstep) + 2 * base->nspan + 16;
+	if (m->cap > ML_MATCH_ENTRIES + 16)
+		m->cap = ML_MATCH_ENTRIES + 16;
+	for (m->bits = 10; m->bits < 20 && m->cap >> m->bits; m->bits++)
+		;
+	m->npages = m->bsize >> PAGE < PAGES ?
+		(unsigned)(m->bsize >> PAGE) + 1 : PAGES;
+	m->page = malloc((size_t)m->npages << PAGE);
+	m->pos = malloc(m->cap * sizeof *m->pos);
+	m->pos_hi = malloc(m->cap);
+	m->next = malloc(m->cap * sizeof *m->next);
+	m->head = malloc(sizeof *m->head << m->bits);
+	if (!m->page || !m->pos || !m->pos_hi || !m->next || !m->head)
+		return ml_fail(m->diag, ML_ENOMEM, ML_NOWHERE,
+			"out of memory");
+	memset(m->head, 0xff, sizeof *m->head << m->bits);
+	for (i = 0; i < base->nspan && !m->err; i++)
+		index_span(m, &base->span[i],
+			base->span[i].kind == ML_TENSOR ? tstep : sstep);
+	return m->err;
+}
+
+int ml_match_new(struct ml_match **out, const struct ml_model *base,
+	struct ml_src *bsrc, struct ml_diag *diag)
+{
+	struct ml_match *m = calloc(1, sizeof *m);
+	int r = ML_OK;
+
+	*out = NULL;
+	if (m) {
+		m->win = malloc(RING);
+		m->shead = malloc(sizeof *m->shead << WIN_BITS);
+		m->sprev = malloc(sizeof *m->sprev * RING);
+	}
+	if (!m || !m->win || !m->shead || !m->sprev) {
+		ml_match_free(m);
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	}
+	memset(m->shead, 0xff, sizeof *m->shead << WIN_BITS);
+	m->diag = diag;
+	if (base && base->size >= NEAR) {
+		m->bsrc = bsrc;
+		m->bsize = base->size;
+		r = index_base(m, base);
+	}
+	if (r) {
+		ml_match_free(m);
+		return r;
+	}
+	*out = m;
+	return ML_OK;
+}
+
+void ml_match_free(struct ml_match *m)
+{
+	if (!m)
+		return;
+	free(m->page);
+	free(m->pos);
+	free(m->pos_hi);
+	free(m->next);
+	free(m->head);
+	free(m->win);
+	free(m->shead);
+	free(m->sprev);
+	free(m);
+}
+
+/* Puts p behind the window; what is too far back falls out. */
+static void push(struct ml_match *m, const uint8_t *p, size_t n)
+{
+	size_t drop;
+
+	if (m->wn + n > RING) {
+		drop = m->wn > ML_MATCH_WINDOW ? m->wn - ML_MATCH_WINDOW : 0;
+		if (m->wn - drop + n > RING)
+			drop = m->wn + n - RING;
+		memmove(m->win, m->win + drop, m->wn - drop);
+		m->wn -= drop;
+		m->sdone = m->sdone > drop ? m->sdone - drop : 0;
+		m->wfrom += drop;
+	}
+	memcpy(m->win + m->wn, p, n);
+	m->wn += n;
+}
+
+int ml_match_skip(struct ml_match *m, const uint8_t *p, size_t n, int64_t disp,
+	struct ml_diag *diag)
+{
+	(void)diag;
+	if (disp != m->disp[0]) {
+		m->disp[1] = m->disp[0];
+		m->disp[0] = disp;
+	}
+	if (n > ML_MATCH_WINDOW) {
+		m->wfrom += n - ML_MATCH_WINDOW;
+		p += n - ML_MATCH_WINDOW;
+		n = ML_MATCH_WINDOW;
+		m->wfrom += m->wn;
+		m->wn = 0;
+	}
+	push(m, p, n);
+	m->sdone = m->wn;
+	return ML_OK;
+}
+
+static void index_window(struct ml_match *m, size_t to)
+{
+	uint32_t h, at;
+
+	for (; m->sdone < to && m->sdone + WIN <= m->wn; m->sdone++) {
+		h = hash(m->win + m->sdone, WIN, WIN_BITS);
+		at = (uint32_t)((m->wfrom + m->sdone) % RING);
+		m->sprev[at] = m->shead[h];
+		m->shead[h] = (uint32_t)(m->wfrom + m->sdone);
+	}
+}
+
+static void consider(struct cand *best, int op, uint64_t arg, size_t len,
+	size_t back, unsigned lit, int64_t price)
+{
+	int64_t gain = (int64_t)((len + back) * lit >> 3) - price -
+		(int64_t)ml_bitlen(len);
+
+	if (gain > best->gain) {
+		best->op = op;
+		best->arg = arg;
+		best->len = len;
+		best->back = back;
+		best->gain = gain;
+	}
+}
+
+static void try_base(struct ml_match *m, struct cand *best, int64_t disp,
+	size_t i, size_t end, size_t lits, unsigned lit)
+{
+	uint64_t off = m->wfrom + i + (uint64_t)disp;
+	int64_t d = disp - m->disp[0];
+	int64_t price = PRICE_OP;
+	size_t len, back;
+
+	if (off >= m->bsize)
+		return;
+	len = base_len(m, off, i, end);
+	if (len < 2)
+		return;
+	back = base_back(m, off, i, lits);
+	if (disp == m->disp[1])
+		price += 1;
+	else if (d)
+		price += PRICE_NEW + (int64_t)ml_bitlen(
+			(uint64_t)(d < 0 ? -d : d) * 2);
+	consider(best, ML_OP_COPY, off, len, back, lit, price);
+}
+
+/* The best match for win[i..end), with up to `lits` bytes before it that are
+ * not coded yet. */
+static void find(struct ml_match *m, struct cand *best, size_t i, size_t end,
+	size_t lits, unsigned lit)
+{
+	uint64_t here = m->wfrom + i, d;
+	unsigned n, kind;
+	uint32_t e;
+	size_t len;
+
+	best->op = -1;
+	best->gain = GAIN_MIN - 1;
+	index_window(m, i);
+	if (m->bsize) {
+		try_base(m, best, m->disp[0], i, end, lits, lit);
+		if (m->disp[1] != m->disp[0])
+			try_base(m, best, m->disp[1], i, end, lits, lit);
+	}
+	for (kind = 0; kind < 2 && m->bsize; kind++) {
+		unsigned want = kind ? FAR : NEAR;
+
+		if ((kind ? !m->sparse : !m->dense) || end - i < want)
+			continue;
+		e = m->head[hash(m->win + i, want, m->bits)];
+		for (n = 0; e != NIL && n < CHAIN; n++, e = m->next[e])
+			try_base(m, best, (int64_t)(((uint64_t)m->pos_hi[e]
+				<< 32 | m->pos[e]) - here), i, end, lits, lit);
+	}
+	if (m->dist && m->dist <= i) {
+		len = common(m->win + i, m->win + i - m->dist, end - i);
+		if (len >= 2)
+			consider(best, ML_OP_SELF, m->dist, len, 0, lit,
+				PRICE_OP);
+	}
+	if (end - i < WIN)
+		return;
+	e = m->shead[hash(m->win + i, WIN, WIN_BITS)];
+	for (n = 0; e != NIL && n < CHAIN; n++) {
+		d = (uint32_t)((uint32_t)here - e);
+		if (!d || d > i || d > ML_MATCH_WINDOW)
+			break;
+		len = common(m->win + i, m->win + i - d, end - i);
+		if (len >= WIN)
+			consider(best, ML_OP_SELF, d, len, 0, lit, PRICE_OP +
+				PRICE_NEW + (int64_t)ml_bitlen(d));
+		e = m->sprev[(here - d) % RING];
+		if ((uint32_t)((uint32_t)here - e) <= d)
+			break; /* overwritten */
+	}
+}
+
+/* Cuts a match to whole elements counted from win[from]. */
+static void trim(struct cand *c, size_t from, size_t i, size_t unit)
+{
+	size_t skip = (i - c->back - from) % unit;
+
+	if (skip) {
+		skip = unit - skip;
+		if (skip > c->back + c->len) {
+			c->op = -1;
+			return;
+		}
+		if (skip <= c->back) {
+			c->back -= skip;
+		} else { /* never: searches begin at whole elements */
+			c->op = -1;
+			return;
+		}
+	}
+	c->len -= (c->back + c->len) % unit;
+	if (c->back + c->len == 0)
+		c->op = -1;
+}
+
+int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
+	ml_emit *emit, void *arg, struct ml_diag *diag)
+{
+	size_t unit = ml_type_bytes(type), from, end, i, done, miss = 0;
+	uint64_t bits;
+	unsigned lit;
+	struct cand c, d;
+	struct ml_gap gap;
+	int r;
+
+	m->diag = diag;
+	if (!n)
+		return ML_OK;
+	push(m, p, n);
+	end = m->wn;
+	from = done = i = end - n;
+	bits = type ? ml_cost_alone(type, p, n / unit) : ml_cost_lit(p, n);
+	lit = (unsigned)(bits * 8 / n);
+	lit = lit < 4 ? 4 : lit > 64 ? 64 : lit;
+	gap.m = m->bsize ? m->bsrc : NULL;
+	gap.bsize = m->bsize;
+	gap.type = type;
+	while (i < end) {
+		find(m, &c, i, end, i - done, lit);
+		if (unit > 1 && c.op >= 0)
+			trim(&c, from, i, unit);
+		if (c.op < 0) {
+			/* Faster where nothing is found for long. */
+			i += unit * (1 + (++miss >> 7));
+			continue;
+		}
+		while (i + unit < end) { /* would one later be better? */
+			find(m, &d, i + unit, end, i + unit - done, lit);
+			if (unit > 1 && d.op >= 0)
+				trim(&d, from, i + unit, unit);
+			if (d.op < 0 || d.gain <= c.gain + (int64_t)
+				(d.back ? 0 : unit * lit >> 3))
+				break;
+			c = d;
+			i += unit;
+		}
+		miss = 0;
+		i -= c.back;
+		c.len += c.back;
+		if (c.op == ML_OP_COPY)
+			c.arg -= c.back;
+		gap.disp[0] = m->disp[0];
+		gap.disp[1] = c.op == ML_OP_COPY ?
+			(int64_t)(c.arg - m->wfrom - i) : m->disp[0];
+		r = m->err;
+		if (!r && i > done)
+			r = ml_gap_code(&gap, m->wfrom + done, m->win + done,
+				i - done, emit, arg, diag);
+		if (!r)
+			r = emit(arg, (unsigned)c.op, 0, c.len, c.arg, NULL,
+				NULL, c.len, diag);
+		if (r)
+			return r;
+		if (c.op == ML_OP_SELF) {
+			m->dist = c.arg;
+		} else if (gap.disp[1] != m->disp[0]) {
+			m->disp[1] = m->disp[0];
+			m->disp[0] = gap.disp[1];
+		}
+		i += c.len;
+		done = i;
+	}
+	gap.disp[0] = gap.disp[1] = m->disp[0];
+	if (!m->err && end > done)
+		m->err = ml_gap_code(&gap, m->wfrom + done, m->win + done,
+			end - done, emit, arg, diag);
+	index_window(m, end);
+	return m->err;
+}

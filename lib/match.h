@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* The byte differ: finds bytes of the target in the base or earlier in the
+ * target and writes plain operations, for skeletons and for tensors that no
+ * base tensor helps. Private to the library. */
+#ifndef ML_MATCH_H
+#define ML_MATCH_H
+
+#include "ml.h"
+
+struct ml_match;
+
+/* Indexes the base (NULL: none): skeleton spans at every byte, tensors as
+ * densely as ML_MATCH_ENTRIES allows. Memory is at most about 40 MiB. */
+#define ML_MATCH_ENTRIES (1u << 21)
+#define ML_MATCH_WINDOW (1u << 20) /* farthest copy inside the target */
+int ml_match_new(struct ml_match **out, const struct ml_model *base,
+	struct ml_src *bsrc, struct ml_diag *diag);
+void ml_match_free(struct ml_match *m); /* NULL is allowed */
+
+/* Target bytes that are coded by other means, from the base at displacement
+ * disp (base offset - target offset), so that later ones can be copied from
+ * them. All bytes of the target pass in order through this
+ * function or the next. */
+int ml_match_skip(struct ml_match *m, const uint8_t *p, size_t n, int64_t disp,
+	struct ml_diag *diag);
+
+/* Covers p[0..n), n <= ML_BLOCK_OUT, by operations that it gives to emit in
+ * order. type: element type (ml_type_of) of the bytes; 0: unknown, and then
+ * differences and elements of common types are tried. What is emitted is the
+ * head and the data of one operation (data NULL for COPY and SELF); a DIFF
+ * has its residuals in data and the base bytes in base. */
+typedef int ml_emit(void *arg, unsigned op, unsigned type, uint64_t units,
+	uint64_t at, const uint8_t *data, const uint8_t *base, size_t bytes,
+	struct ml_diag *diag);
+int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
+	ml_emit *emit, void *arg, struct ml_diag *diag);
+
+#endif
