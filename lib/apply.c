@@ -220,9 +220,11 @@ static int header(struct job *j, struct ml_hdr *h, int max_cls,
 		return ml_fail(diag, ML_EVERSION, start,
 			"patch of a version or with a feature that is unknown "
 			"here");
+	if (r < 0 && h->version) /* so the magic was right */
+		return ml_fail(diag, ML_EFORMAT, start + 4,
+			"malformed header of a patch");
 	if (r < 0)
-		return ml_fail(diag, ML_EFORMAT, start, h->version ?
-			"malformed header of a patch" : "not a mallorn patch");
+		return ml_fail(diag, ML_EFORMAT, start, "not a mallorn patch");
 	if (h->cls > max_cls || !ml_dec_arena(h->cls))
 		return ml_fail(diag, ML_ECLASS, start,
 			"patch of memory class %s, but no more than %s is "

@@ -356,13 +356,43 @@ int ml_zip_data(struct ml_zip *z, const uint8_t *p, size_t n,
 	struct ml_diag *diag); /* of the last span given */
 int ml_zip_end(struct ml_zip *z, struct ml_diag *diag); /* sends the rest */
 
-/* The way back: range-coded blocks to plain ones that make the same bytes
- * (for a model: one LIT each). Base bytes come from bsrc (NULL: none). */
+/* The way back: range-coded blocks to plain ones of the same operations.
+ * Residuals are read against the base, so blocks that hold some need bsrc.
+ * Spans pass through the caller. */
 struct ml_unzip;
 int ml_unzip_new(struct ml_unzip **out, int cls, struct ml_src *bsrc,
 	const struct ml_sink *next, struct ml_diag *diag);
 void ml_unzip_free(struct ml_unzip *u);
 int ml_unzip_block(struct ml_unzip *u, const struct ml_block *b,
+	struct ml_diag *diag); /* plain blocks pass as they are */
+int ml_unzip_end(struct ml_unzip *u, struct ml_diag *diag);
+
+/* One operation of a block, for those who only look. */
+struct ml_op_info {
+	const char *op; /* "literal", "copy", "self", "residual", "alone" */
+	const char *type; /* of residual and alone elements, else "" */
+	uint64_t target, bytes; /* what it makes */
+	uint64_t arg; /* base offset of copy and residual, distance of self */
+	uint64_t cost; /* bytes of the block it took, in 1/256 */
+};
+/* Tells every operation of a block in order, without making anything. Blocks
+ * must come in order from the first (the model learns). */
+int ml_unzip_look(struct ml_unzip *u, const struct ml_block *b,
+	int (*tell)(void *arg, const struct ml_op_info *o,
+	struct ml_diag *diag), void *arg, struct ml_diag *diag);
+
+/* Plain blocks of a stream without a base to the bytes that they make, given
+ * in pieces of at most ML_CHUNK that do not cross a span's end. */
+struct ml_flat;
+int ml_flat_new(struct ml_flat **out, int (*data)(void *arg,
+	const uint8_t *p, size_t n, struct ml_diag *diag), void *arg,
+	struct ml_diag *diag);
+void ml_flat_free(struct ml_flat *f);
+/* A span whose bytes come; call it for each in order, at any time before. */
+int ml_flat_span(struct ml_flat *f, const struct ml_span *sp,
+	int (*label)(void *arg, const struct ml_span *sp,
+	struct ml_diag *diag), struct ml_diag *diag);
+int ml_flat_block(struct ml_flat *f, const struct ml_block *b,
 	struct ml_diag *diag);
 
 /* ===== the patch, ml-patch(5) =========================================== */

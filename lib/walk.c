@@ -39,9 +39,10 @@ static int walk_header(struct ml_src *s, uint64_t off, struct ml_hdr *h,
 			"patch of a version or with a feature that is unknown "
 			"here");
 	default:
-		return ml_fail(diag, ML_EFORMAT, off,
-			h->version ? "malformed header of a patch" :
-			"not a mallorn patch");
+		if (h->version) /* so the magic was right */
+			return ml_fail(diag, ML_EFORMAT, off + 4,
+				"malformed header of a patch");
+		return ml_fail(diag, ML_EFORMAT, off, "not a mallorn patch");
 	}
 }
 

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/* ml-apply: a base and a patch to the target. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mldec.h"
+#include "util.h"
+
+const char ml_prog[] = "ml-apply";
+
+static const char usage[] =
+	"usage: ml-apply [-hqsvV] [-c class] [-o file] [base [patch]]\n"
+	"Writes the file that a patch makes of its base.\n"
+	"  -c class  refuse patches above nano, micro or full\n"
+	"  -o file   write to file (standard output)\n"
+	"  -q        no progress\n"
+	"  -s        apply the patch as it arrives; not for chains\n"
+	"  -v        a line per patch on standard error\n"
+	"  -h, -V    this help, the version\n";
+
+/* What the target's bytes go to: a file, a spool or nothing. */
+struct sink {
+	FILE *f;
+	struct ml_src *spool;
+	struct progress *pr;
+	int failed; /* the output is at fault, not the patch */
+};
+
+/* What a chain of patches tells before it is applied. */
+struct chain {
+	size_t n;
+	uint64_t size; /* of the last target */
+};
+
+static int to_sink(
+	void *ctx, const uint8_t *p, size_t n, struct ml_diag *diag)
+{
+	struct sink *to = ctx;
+
+	progress_add(to->pr, n);
+	if (to->spool)
+		return ml_src_append(to->spool, p, n, diag);
+	errno = 0;
+	if (fwrite(p, 1, n, to->f) == n)
+		return ML_OK;
+	to->failed = 1;
+	return ml_fail_errno(diag, "cannot write");
+}
+
+static int class_by_name(const char *s)
+{
+	static const char *const name[] = {"nano", "micro", "full"};
+	int i;
+
+	for (i = 0; i < 3; i++)
+		if (strcmp(s, name[i]) == 0)
+			return i + 1;
+	usage_error(usage, "unknown class after '-c'");
+}
+
+/* A patch is the input here, so what is wrong with it has its own status;
+ * only what is no patch at all is like any other input. */
+static _Noreturn void die_patch(
+	const char *path, int err, const struct ml_diag *d, int is_patch)
+{
+	int status = ml_exit_status(err);
+
+	if (err == ML_EBASE)
+		warn("%s", d->why);
+	else
+		warn_diag(path, d);
+	if (status == EX_INPUT && (is_patch || err != ML_EFORMAT))
+		status = EX_PATCH;
+	exit(status);
+}
+
+static void tell(const struct ml_hdr *h, uint64_t off)
+{
+	static const char *const name[] = {"nano", "micro", "full"};
+
+	fprintf(stderr, "patch at %llu: release %llu, class %s, window %llu, ",
+		(unsigned long long)off, (unsigned long long)h->release,
+		name[h->cls - 1], (unsigned long long)h->window);
+	if (h->flags & ML_HF_BASE)
+		fprintf(stderr, "base of %llu bytes",
+			(unsigned long long)h->base_size);
+	else
+		fputs("no base", stderr);
+	fprintf(stderr, ", target of %llu, body of %llu\n",
+		(unsigned long long)h->target_size,
+		(unsigned long long)h->body_len);
+}
+
+/* Walks all patches of a chain: frames, CRCs, and that each begins where the
+ * one before it ends. Nothing was written when this refuses. */
+static int walk(struct ml_src *psrc, struct chain *c, int verbose,
+	struct ml_diag *diag)
+{
+	uint8_t hbuf[ML_HDR_MAX], sha[ML_SHA256_LEN];
+	uint64_t off = 0, start;
+	struct ml_hdr h;
+	int err;
+
+	c->n = 0;
+	do {
+		start = off;
+		err = ml_patch_walk(psrc, &off, &h, hbuf, NULL, NULL, diag);
+		if (err)
+			return err;
+		if (c->n && !(h.flags & ML_HF_BASE))
+			return ml_fail(diag, ML_EFORMAT, start,
+				"a patch without a base in a chain");
+		if (c->n && (h.base_size != c->size ||
+			memcmp(h.base_sha, sha, sizeof(sha)) != 0))
+			return ml_fail(diag, ML_EBASE, start,
+				"patch at %llu does not fit the one before it",
+				(unsigned long long)start);
+		memcpy(sha, h.target_sha, sizeof(sha));
+		c->size = h.target_size;
+		c->n++;
+		if (verbose)
+			tell(&h, start);
+	} while (off < ml_src_size(psrc));
+	return ML_OK;
+}
+
+/* Whether the input begins as a patch does, as far as it goes. */
+static int looks_right(struct ml_src *psrc)
+{
+	const uint64_t size = ml_src_size(psrc);
+	const size_t n = size < 4 ? (size_t)size : 4;
+	struct ml_diag diag;
+	char head[4];
+
+	return ml_src_read(psrc, 0, head, n, &diag) ||
+		memcmp(head, ML_PATCH_MAGIC, n) == 0;
+}
+
+/* Applies all patches: targets between are spooled. */
+static int apply(struct ml_src *psrc, const struct chain *c,
+	struct ml_src *base, int cls, struct sink *out, struct ml_diag *diag)
+{
+	struct ml_src *from = base;
+	uint64_t off = 0;
+	int err = ML_OK;
+	size_t i;
+
+	for (i = 0; !err && i < c->n; i++) {
+		struct sink mid = {.pr = out->pr};
+		struct ml_target t = {.write = to_sink, .ctx = out};
+
+		if (i + 1 < c->n) {
+			err = ml_src_spool(&mid.spool, diag);
+			t.ctx = &mid;
+		}
+		if (!err)
+			err = ml_apply(psrc, &off, from, cls, &t, diag);
+		if (from != base)
+			ml_src_free(from);
+		from = mid.spool;
+	}
+	if (from != base)
+		ml_src_free(from);
+	return err;
+}
+
+int main(int argc, char **argv)
+{
+	const char *target = NULL, *base_path, *patch_path;
+	struct ml_src *base = NULL, *psrc = NULL;
+	int c, err, cls = ML_FULL, quiet = 0, verbose = 0, stream = 0;
+	struct chain chain = {0};
+	struct progress pr;
+	struct ml_diag diag;
+	struct sink sink = {.pr = &pr};
+	struct out out;
+	FILE *from = NULL;
+	int is_patch = 1;
+
+	/* arguments */
+	opterr = 0;
+	while ((c = getopt(argc, argv, ":c:ho:qsvV")) != -1) {
+		switch (c) {
+		case 'c': cls = class_by_name(optarg); break;
+		case 'h': help(usage);
+		case 'o': target = optarg; break;
+		case 'q': quiet = 1; break;
+		case 's': stream = 1; break;
+		case 'v': verbose = 1; break;
+		case 'V': version();
+		default: bad_option(usage, c);
+		}
+	}
+	if (argc - optind > 2)
+		usage_error(usage, "more than two files");
+	base_path = optind < argc ? argv[optind] : NULL;
+	patch_path = optind + 1 < argc ? argv[optind + 1] : NULL;
+	if (base_path && strcmp(base_path, "-") == 0 &&
+		(!patch_path || strcmp(patch_path, "-") == 0))
+		usage_error(usage,
+			"base and patch cannot both be standard input");
+
+	/* prepare */
+	if (stream) {
+		from = in_open(patch_path, 1);
+	} else {
+		psrc = in_src(patch_path);
+		is_patch = looks_right(psrc);
+		err = walk(psrc, &chain, verbose, &diag);
+		if (err)
+			die_patch(patch_path, err, &diag, is_patch);
+	}
+	if (base_path)
+		base = in_src(base_path);
+	out_open(&out, target, 1);
+	sink.f = out.f;
+
+	/* stream */
+	progress_start(&pr, chain.n == 1 ? chain.size : 0, quiet);
+	if (stream) {
+		struct ml_target t = {.write = to_sink, .ctx = &sink};
+
+		err = ml_apply_stream(from, base, cls, &t, &diag);
+		is_patch = diag.off > 0;
+	} else {
+		err = apply(psrc, &chain, base, cls, &sink, &diag);
+	}
+	progress_end(&pr);
+	if (err && sink.failed)
+		die_out(err, &diag);
+	if (err)
+		die_patch(patch_path, err, &diag, is_patch);
+
+	/* close */
+	ml_src_free(base);
+	ml_src_free(psrc);
+	if (from)
+		fclose(from);
+	return out_close(&out);
+}
