@@ -11,12 +11,20 @@ CPPFLAGS =
 B = build
 DEFS = -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -Ilib -Iembedded -Icmd
 LIBS = -lcrypto -ldeflate -ljson-c
+VERSION = $(shell sed -n 's/.*ML_VERSION_STRING "\(.*\)"/\1/p' lib/ml.h)
+FUZZ_SECONDS = 60
+SAN = -fsanitize=address,undefined -fno-sanitize-recover=all
 
 CORE = $(wildcard embedded/*.c)
 LIB = $(wildcard lib/*.c)
 CMD = $(wildcard cmd/ml-*.c)
 BIN = $(CMD:cmd/%.c=$(B)/bin/%)
 OBJ = $(CORE:%.c=$(B)/%.o) $(LIB:%.c=$(B)/%.o)
+UNIT = $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*.c))
+FUZZ = $(wildcard tests/fuzz/fuzz_*.c)
+TOOLS = $(B)/tests/mlgen $(B)/tests/maxrss $(B)/tests/fault/inject \
+	$(B)/tests/fault/nomem.so
+DIST = $(B)/mallorn-$(VERSION)
 
 all: $(BIN) ## build the programs into build/bin
 
@@ -32,12 +40,123 @@ $(B)/bin/%: $(B)/cmd/%.o $(B)/cmd/util.o $(B)/libmallorn.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-help: ## list the targets
-	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1	/p' Makefile
+demo: ## train a small model, patch it, compare with other tools
+	scripts/deps.sh demo
+	$(MAKE) all
+	BIN=$(B)/bin scripts/demo.sh
+
+# ===== tests: T='cli/ml-apply models' runs only these =======================
+
+check: ## run all tests (under five minutes on two cores)
+	scripts/deps.sh check
+	$(MAKE) check-built
+
+check-asan: ## the same tests under AddressSanitizer and UBSan
+	scripts/deps.sh check
+	$(MAKE) check-built B=$(B)/asan CFLAGS="-O1 -g $(SAN)"
+
+check-long: ## all that takes longer: more faults, damage and memory, fuzzing
+	$(MAKE) check-asan
+	LONG=1 $(MAKE) check
+	bench/mem.sh
+	$(MAKE) fuzz
+
+check-built: all tests
+	B=$(B) CC="$(CC)" CFLAGS="$(CFLAGS)" tests/run $(T)
+
+tests: $(UNIT) $(TOOLS) $(FUZZ:%.c=$(B)/%)
+
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/libmallorn.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o \
+	$(B)/libmallorn.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# The models must be the same on every machine: no fused operations.
+$(B)/tests/gen/%.o: tests/gen/%.c
+	@mkdir -p $(@D)
+	$(CC) $(WARN) -O2 -ffp-contract=off $(DEFS) -MMD -MP -c -o $@ $<
+
+$(B)/tests/mlgen: $(patsubst %.c,$(B)/%.o,$(wildcard tests/gen/*.c))
+	$(CC) $(LDFLAGS) -o $@ $^ -lm
+
+$(B)/tests/maxrss: bench/maxrss.c
+	@mkdir -p $(@D)
+	$(CC) -O2 $(DEFS) -o $@ $<
+
+$(B)/tests/fault/inject: tests/fault/inject.c
+	@mkdir -p $(@D)
+	$(CC) $(WARN) -O2 -g -o $@ $<
+
+$(B)/tests/fault/nomem.so: tests/fault/nomem.c
+	@mkdir -p $(@D)
+	$(CC) $(WARN) -O2 -g -fPIC -shared -o $@ $< -ldl
+
+fuzz: $(FUZZ:tests/fuzz/%.c=$(B)/libfuzzer/%) ## libFuzzer, FUZZ_SECONDS each
+	for f in $^; do \
+		d=$(B)/corpus/$${f##*/fuzz_}; mkdir -p $$d; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+			-rss_limit_mb=512 -print_final_stats=1 \
+			-artifact_prefix=$$d- $$d \
+			tests/fuzz/corpus/$${f##*/fuzz_} || exit 1; \
+	done
+
+$(B)/libfuzzer/%: tests/fuzz/%.c $(LIB) $(CORE)
+	@mkdir -p $(@D)
+	clang -std=c11 -O1 -g -fsanitize=fuzzer $(SAN) $(CPPFLAGS) $(DEFS) \
+		-o $@ $^ $(LIBS)
+
+lint: ## manual pages, scripts, warnings of both compilers, symbols
+	$(MAKE) all tests B=$(B)/lint-gcc CC=gcc CFLAGS="-O2 -Werror"
+	$(MAKE) all tests B=$(B)/lint-clang CC=clang CFLAGS="-O2 -Werror"
+	B=$(B)/lint-gcc scripts/lint.sh
+
+# ===== measurements =========================================================
+
+bench-size: all ## patch sizes against other tools, over MODELS
+	BIN=$(B)/bin bench/size.sh -o $(B)/bench $(if $(MODELS),-m $(MODELS))
+
+bench-mem: all ## peak memory of every program on 500 MB
+	BIN=$(B)/bin bench/mem.sh
+
+# ===== installing ===========================================================
+
+MAN = $(wildcard man/*.[1357])
+install: all ## install below DESTDIR and PREFIX
+	install -d $(foreach d,bin include lib/pkgconfig,$(DESTDIR)$(PREFIX)/$d)
+	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 lib/ml.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 $(B)/libmallorn.a $(DESTDIR)$(PREFIX)/lib
+	for m in $(MAN); do \
+		install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/} \
+			|| exit 1; \
+	done
+	printf '%s\n' 'prefix=$(PREFIX)' 'Name: mallorn' \
+		'Description: delta updates for machine-learning models' \
+		'Version: $(VERSION)' 'Cflags: -I$${prefix}/include' \
+		'Libs: -L$${prefix}/lib -lmallorn $(LIBS)' \
+		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/mallorn.pc
+
+uninstall: ## remove what install put there
+	cd $(DESTDIR)$(PREFIX) && rm -f $(BIN:$(B)/%=%) include/ml.h \
+		lib/libmallorn.a lib/pkgconfig/mallorn.pc \
+		$(foreach m,$(MAN),share/man/man$(subst .,,$(suffix $m))/$(notdir $m))
+
+dist: ## a tarball of HEAD, the same on every machine; built and tested
+	rm -rf $(DIST) && mkdir -p $(B)
+	git archive --format=tar --prefix=mallorn-$(VERSION)/ HEAD >$(DIST).tar
+	tar -xf $(DIST).tar -C $(B)
+	$(MAKE) -C $(DIST) check B=build MODELS=
+	rm -rf $(DIST) && gzip -9 -n -f $(DIST).tar
 
 clean: ## remove what was built
 	rm -rf $(B)
 
--include $(OBJ:.o=.d) $(CMD:%.c=$(B)/%.d) $(B)/cmd/util.d
-.PHONY: all help clean
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1	/p' Makefile
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+.PHONY: all demo check check-asan check-long check-built tests fuzz lint \
+	bench-size bench-mem install uninstall dist clean help
 .SECONDARY:

@@ -233,6 +233,7 @@ static int record(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
 	int last)
 {
 	const uint8_t *q = *p;
+	ml_off rest;
 	int a, b = 1;
 
 	if (q == end)
@@ -245,7 +246,10 @@ static int record(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
 		return ML_DEC_EFORMAT;
 	if (!a || !b)
 		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
+	rest = d->body - (ml_off)(q - *p);
 	*p = q;
+	if (rest < 4 || d->rec_in > rest - 4) /* the CRC must fit, too */
+		return ML_DEC_EFORMAT;
 	if (d->coder & ~(F_RESET | 0x0fu))
 		return ML_DEC_EVERSION;
 	if (d->coder & F_RESET)
@@ -264,15 +268,29 @@ static int record(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
 	return GO_ON;
 }
 
+/* Without 64-bit numbers there are no elements of 64 bits. */
+static int type_known(unsigned type)
+{
+#ifdef ML_DEC_OFF32
+	if (type < ML_NTYPE && ml_kind_bytes[ml_types[type].f[0].kind] > 4)
+		return 0;
+#endif
+	return type < ML_NTYPE;
+}
+
 /* Checks the operation that was just read and makes it the current one. */
-static int begin(struct ml_dec *d, unsigned op, ml_off n)
+static int begin(struct ml_dec *d, unsigned op, unsigned type, ml_off n)
 {
 	unsigned unit = op == ML_OP_DIFF || op == ML_OP_ALONE ?
-		ml_type_bytes(d->st.type) : 1;
+		ml_type_bytes(type) : 1;
+	unsigned half = sizeof n * 4;
 
-	if (!n || n > d->rec_out || n * unit > d->rec_out ||
-		n * unit / unit != n)
+	/* The product must not overflow; no division for that. */
+	if (!n || n > d->rec_out || (n >> half) * unit >> (half - 1) ||
+		n * unit > d->rec_out)
 		return ML_DEC_EFORMAT;
+	d->op = (uint8_t)op;
+	d->type = (uint8_t)type;
 	d->len = n * unit;
 	d->rec_out -= d->len;
 	d->field = 0;
@@ -298,7 +316,7 @@ static int plain_op(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
 	int last)
 {
 	const uint8_t *q = *p;
-	unsigned op;
+	unsigned op, type = 0;
 	ml_off n, at = 0;
 	int r;
 
@@ -310,9 +328,9 @@ static int plain_op(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
 	if (op == ML_OP_DIFF || op == ML_OP_ALONE) {
 		if (q == end)
 			return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
-		if (*q >= ML_NTYPE)
+		type = *q++;
+		if (!type_known(type))
 			return ML_DEC_EVERSION;
-		d->st.type = *q++;
 	}
 	r = varint(&q, end, &n);
 	if (r == 1 && op != ML_OP_LIT && op != ML_OP_ALONE)
@@ -320,8 +338,7 @@ static int plain_op(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
 	if (r <= 0)
 		return r < 0 || last ? ML_DEC_EFORMAT : ML_DEC_MORE;
 	*p = q;
-	d->st.op = (uint8_t)op;
-	r = begin(d, op, n);
+	r = begin(d, op, type, n);
 	if (r == GO_ON && op != ML_OP_LIT && op != ML_OP_ALONE)
 		r = address(d, op, at);
 	d->state = S_RUN;
@@ -349,9 +366,9 @@ static int range_op(struct ml_dec *d)
 			return GO_ON;
 		}
 		model_desc(rc, s);
-		return s->type < ML_NTYPE ? GO_ON : ML_DEC_EVERSION;
+		return type_known(s->type) ? GO_ON : ML_DEC_EVERSION;
 	case S_LEN:
-		r = begin(d, op, model_num(rc, s, kind[op], 0) + 1);
+		r = begin(d, op, s->type, model_num(rc, s, kind[op], 0) + 1);
 		d->state = op == ML_OP_LIT || op == ML_OP_ALONE ?
 			S_RUN : S_ADDR;
 		return r;
@@ -458,16 +475,17 @@ static unsigned plain_elements(struct ml_dec *d, unsigned kind, unsigned m)
 /* Works on a DIFF or ALONE. */
 static int run_elements(struct ml_dec *d, int last)
 {
-	const struct ml_type *t = &ml_types[d->st.type];
-	int alone = d->st.op == ML_OP_ALONE, k;
+	const struct ml_type *t = &ml_types[d->type];
+	int alone = d->op == ML_OP_ALONE, k;
 	unsigned kind, w, m, done;
 
 	kind = t->f[d->field].kind;
 	w = ml_kind_bytes[kind];
-	if (!d->fleft)
-		d->fleft = t->nfield > 1 || t->f[0].n > 1 ?
-			t->f[d->field].n : d->len / w > 0xffff ? 0xffff :
-			(uint16_t)(d->len / w);
+	if (!d->fleft && (t->nfield > 1 || t->f[0].n > 1))
+		d->fleft = t->f[d->field].n;
+	else if (!d->fleft) /* one kind all along: any number will do */
+		d->fleft = (uint16_t)(
+			(unsigned)(d->len > 0xfff8 ? 0xfff8 : d->len) / w);
 	m = (unsigned)(d->cap - d->fill) / w;
 	if (!m)
 		return drained(d);
@@ -537,20 +555,20 @@ static int run(struct ml_dec *d, int last)
 		d->state = S_CRC;
 		return GO_ON;
 	}
-	if (d->st.op == ML_OP_DIFF || (d->st.op == ML_OP_ALONE && !plain))
+	if (d->op == ML_OP_DIFF || (d->op == ML_OP_ALONE && !plain))
 		return run_elements(d, last);
 	m = (unsigned)(d->cap - d->fill);
 	if (!m)
 		return drained(d);
 	if (m > d->len)
 		m = (unsigned)d->len;
-	if (d->st.op == ML_OP_COPY || d->st.op == ML_OP_SELF) {
-		k = d->st.op == ML_OP_SELF ? self(d, m) :
+	if (d->op == ML_OP_COPY || d->op == ML_OP_SELF) {
+		k = d->op == ML_OP_SELF ? self(d, m) :
 			d->io->base(d->io->ctx, d->arg, p, m);
 		if (k <= 0)
 			return k ? ML_DEC_EIO : ML_DEC_FULL;
 		i = (unsigned)k;
-		if (d->st.op == ML_OP_COPY)
+		if (d->op == ML_OP_COPY)
 			d->arg += i;
 	} else if (plain) {
 		i = (size_t)(rc->lim - rc->p) < m ?

@@ -146,6 +146,7 @@ struct ml_dec {
 	uint16_t cap, fill, drain, ahead; /* of buf */
 	uint16_t fleft; /* elements left in the field of a block */
 	uint8_t field;
+	uint8_t op, type; /* of the operation; coder 1 has its own in st */
 	uint8_t state, coder;
 	uint8_t carry[ML_DEC_LOOK];
 	uint8_t carry_n;

@@ -120,15 +120,17 @@ struct ml_set {
 	uint8_t tb; /* bits of the class tree */
 	uint8_t kb; /* bits of the class as context of the next bits */
 	uint8_t nb; /* next bits that are modelled */
+	uint8_t es; /* shift of the context: exponents; 5: no tree for them */
 };
 
 #define ML_SET_ZERO(zs) (16u >> (zs))
 #define ML_SET_CLASS(gs, tb) ((16u >> (gs)) * ((1u << (tb)) - 1))
 #define ML_SET_NEXT(ns, kb, nb) \
 	(((16u >> (ns)) << (kb)) * ((1u << (nb)) - 1))
+#define ML_SET_EXP(es) ((16u >> (es)) * 255u)
 /* The sign's chance comes first. */
-#define ML_SET_SIZE(zs, gs, ns, tb, kb, nb) (1 + ML_SET_ZERO(zs) + \
-	ML_SET_CLASS(gs, tb) + ML_SET_NEXT(ns, kb, nb))
+#define ML_SET_SIZE(zs, gs, ns, tb, kb, nb, es) (1 + ML_SET_ZERO(zs) + \
+	ML_SET_CLASS(gs, tb) + ML_SET_NEXT(ns, kb, nb) + ML_SET_EXP(es))
 
 struct ml_layout {
 	uint32_t nprob;
@@ -152,21 +154,26 @@ struct ml_layout {
 	0, 7u * (OPC), 7u * (OPC) + ML_NFLAG, \
 	7u * (OPC) + ML_NFLAG + (NK) * (D), (FS), (FS) + (IS), \
 	(OPC), (NK), (D), (PAIRS), (LSH), (BANKS), F, I }
-#define ML_SETL(zs, gs, ns, tb, kb, nb) { zs, gs, ns, tb, kb, nb }
+#define ML_SETL(zs, gs, ns, tb, kb, nb, es) { zs, gs, ns, tb, kb, nb, es }
+
+#define ML_NANO_F(X) X(0, 1, 4, 4, 4, 1, 5)
+#define ML_NANO_I(X) X(1, 2, 4, 3, 3, 2, 5)
+#define ML_MICRO_F(X) X(0, 0, 4, 5, 5, 3, 3)
+#define ML_MICRO_I(X) X(0, 0, 4, 4, 4, 3, 5)
+#define ML_FULL_F(X) X(0, 0, 0, 5, 5, 3, 0)
+#define ML_FULL_I(X) X(0, 0, 0, 5, 5, 3, 5)
 
 static const struct ml_layout ml_layouts[] = {
-	ML_LAYOUT(1, 3, 12, 1, 0, 0, 1, ML_SET_SIZE(0, 1, 4, 4, 4, 1),
-		ML_SET_SIZE(1, 2, 4, 3, 3, 2), ML_SETL(0, 1, 4, 4, 4, 1),
-		ML_SETL(1, 2, 4, 3, 3, 2)),
+	ML_LAYOUT(1, 3, 12, 1, 0, 0, 1, ML_NANO_F(ML_SET_SIZE),
+		ML_NANO_I(ML_SET_SIZE), ML_NANO_F(ML_SETL), ML_NANO_I(ML_SETL)),
 #if ML_DEC_CLASS >= 2
-	ML_LAYOUT(6, 6, 20, 1, 4, 6, 2, ML_SET_SIZE(0, 0, 4, 5, 5, 3),
-		ML_SET_SIZE(0, 0, 4, 4, 4, 3), ML_SETL(0, 0, 4, 5, 5, 3),
-		ML_SETL(0, 0, 4, 4, 4, 3)),
+	ML_LAYOUT(6, 6, 20, 1, 4, 6, 2, ML_MICRO_F(ML_SET_SIZE),
+		ML_MICRO_I(ML_SET_SIZE), ML_MICRO_F(ML_SETL),
+		ML_MICRO_I(ML_SETL)),
 #endif
 #if ML_DEC_CLASS >= 3
-	ML_LAYOUT(6, 6, 20, 4, 256, 0, 2, ML_SET_SIZE(0, 0, 0, 5, 5, 3),
-		ML_SET_SIZE(0, 0, 0, 5, 5, 3), ML_SETL(0, 0, 0, 5, 5, 3),
-		ML_SETL(0, 0, 0, 5, 5, 3)),
+	ML_LAYOUT(6, 6, 20, 4, 256, 0, 2, ML_FULL_F(ML_SET_SIZE),
+		ML_FULL_I(ML_SET_SIZE), ML_FULL_F(ML_SETL), ML_FULL_I(ML_SETL)),
 #endif
 };
 
@@ -494,6 +501,31 @@ static inline ml_word model_diff(ML_RC *rc, struct ml_state *s, unsigned width,
 	return ebits ? model_unmap(width, t) : t;
 }
 
+/* The exponent of an element without a base: bit by bit where there is room
+ * for that, else as distance below e0, or raw. */
+static inline unsigned model_exponent(ML_RC *rc, struct ml_state *s,
+	const struct ml_set *t, uint32_t at, unsigned c, unsigned ebits,
+	unsigned e)
+{
+	unsigned esc = (1u << t->tb) - 1, n = ebits < 8 ? ebits : 8, k;
+
+	at += 1 + ML_SET_ZERO(t->zs);
+	if (t->es < 5) {
+		at += ML_SET_CLASS(t->gs, t->tb) +
+			ML_SET_NEXT(t->ns, t->kb, t->nb) + (c >> t->es) * 255u;
+		k = model_tree(rc, s, at, n, e >> (ebits - n));
+		k &= (1u << n) - 1;
+		return k << (ebits - n) |
+			(unsigned)model_raw(rc, ebits - n, e);
+	}
+	at += (c >> t->gs) * esc;
+	k = e <= s->e0 && s->e0 - e < esc ? s->e0 - e : esc;
+	k = model_tree(rc, s, at, t->tb, k) & esc;
+	if (k < esc && k <= s->e0)
+		return s->e0 - k;
+	return (unsigned)rc_raw(rc, ebits, e);
+}
+
 static inline unsigned model_neighbours(const struct ml_state *s)
 {
 	unsigned c = (unsigned)s->k1 + s->k2;
@@ -542,13 +574,8 @@ static inline ml_word model_alone(ML_RC *rc, struct ml_state *s,
 	}
 	mb = width - 1 - ebits;
 	e = (unsigned)(t >> mb) & ((1u << ebits) - 1);
-	/* Class 1 + j is exponent e0 - j; 64 is any other one. */
-	k = e <= s->e0 && s->e0 - e < 62 ? s->e0 - e + 1u : 64;
-	k = model_class(rc, s, set, at, c, 1, k);
-	if (k == 64 || k > s->e0 + 1u)
-		e = (unsigned)rc_raw(rc, ebits, e), k = 64;
-	else
-		e = s->e0 + 1u - k;
+	e = model_exponent(rc, s, set, at, c, ebits, e);
+	k = e <= s->e0 && s->e0 - e < 15 ? s->e0 - e + 1u : 15;
 	neg = model_bit(rc, s, at, (unsigned)(t >> (width - 1)));
 	m = (t & (((ml_word)1 << mb) - 1)) >> (s->tz < mb ? s->tz : mb);
 	m = model_low(rc, s, set, at, c, k, s->tz < mb ? mb - s->tz : 0, m)

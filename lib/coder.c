@@ -253,7 +253,9 @@ static void choose(struct ml_coder *c, const struct ml_op_view *v,
 	d->c0 = 15;
 	d->set = (uint8_t)choose_set(c, v->type * 2 + !diff);
 	for (i = 0; i < t->nfield; i++) {
-		e = ml_top_exponent(v->type, (unsigned)i, p, v->n);
+		e = diff ? ml_top_exponent(v->type, (unsigned)i, p, v->n) :
+			ml_best_exponent(v->type, (unsigned)i, p, v->n,
+				(1u << d->lay->f.tb) - 1);
 		if (e > d->e0)
 			d->e0 = (uint16_t)e;
 	}

@@ -4,18 +4,15 @@
 
 #define LOOK 16384 /* elements looked at, at most */
 
-unsigned ml_top_exponent(unsigned type, unsigned f, const uint8_t *p,
-	size_t units)
+/* Counts the exponents of field f; returns how many elements it saw. */
+static size_t count(unsigned type, unsigned f, const uint8_t *p, size_t units,
+	uint32_t cnt[2048])
 {
 	const struct ml_type *t = &ml_types[type];
 	unsigned kind = t->f[f].kind, w = ml_kind_bytes[kind];
 	unsigned eb = ml_kind_ebits[kind], unit = ml_type_bytes(type), j;
-	uint32_t cnt[2048] = { 0 };
-	size_t at = 0, u, n = 0, few, step;
-	unsigned e;
+	size_t at = 0, u, n = 0, step;
 
-	if (!eb)
-		return 0;
 	for (j = 0; j < f; j++)
 		at += (size_t)t->f[j].n * ml_kind_bytes[t->f[j].kind];
 	step = units * t->f[f].n > LOOK ? units * t->f[f].n / LOOK : 1;
@@ -23,8 +20,44 @@ unsigned ml_top_exponent(unsigned type, unsigned f, const uint8_t *p,
 		for (j = 0; j < t->f[f].n; j++, n++)
 			cnt[ml_elem_load(p + u * unit + at + j * w, w) >>
 				(w * 8 - 1 - eb) & ((1u << eb) - 1)]++;
-	few = n / 200;
+	return n;
+}
+
+unsigned ml_top_exponent(unsigned type, unsigned f, const uint8_t *p,
+	size_t units)
+{
+	unsigned eb = ml_kind_ebits[ml_types[type].f[f].kind], e;
+	uint32_t cnt[2048] = { 0 };
+	size_t few;
+
+	if (!eb)
+		return 0;
+	few = count(type, f, p, units, cnt) / 200;
 	for (e = (1u << eb) - 1; e && cnt[e] <= few; e--)
 		few -= cnt[e];
 	return e;
+}
+
+unsigned ml_best_exponent(unsigned type, unsigned f, const uint8_t *p,
+	size_t units, unsigned span)
+{
+	unsigned eb = ml_kind_ebits[ml_types[type].f[f].kind], e, best = 0;
+	uint32_t cnt[2048] = { 0 };
+	size_t in = 0, most = 0;
+
+	if (!eb)
+		return 0;
+	count(type, f, p, units, cnt);
+	cnt[0] = 0; /* zeros have their own code */
+	for (e = 0; e < 1u << eb; e++) {
+		in += cnt[e];
+		if (e >= span)
+			in -= cnt[e - span];
+		/* among equals the highest, where its neighbours are */
+		if (in > most || (in == most && cnt[e])) {
+			most = in;
+			best = e;
+		}
+	}
+	return best;
 }

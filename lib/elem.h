@@ -114,5 +114,9 @@ static inline unsigned ml_elem_ctx(unsigned w, unsigned eb, unsigned e0,
  * strays; 0 for a field of integers. */
 unsigned ml_top_exponent(unsigned type, unsigned f, const uint8_t *p,
 	size_t units);
+/* The exponent e for which most elements of the field have e - span < their
+ * exponent <= e. */
+unsigned ml_best_exponent(unsigned type, unsigned f, const uint8_t *p,
+	size_t units, unsigned span);
 
 #endif

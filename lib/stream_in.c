@@ -15,6 +15,7 @@
 #define DONE_LEN 48
 #define SCALE_LEN 12
 #define OFFSET_MAX (UINT64_MAX >> 1)
+#define CODE_OUT_MAX (((uint64_t)1 << 62) - 1)
 #define CODER_MAX 1 /* 0 plain, 1 range */
 #define CLASS_MAX 3 /* 0 none, 1 nano, 2 micro, 3 full */
 
@@ -450,14 +451,15 @@ static int on_data(struct ml_in *in, size_t n, struct ml_diag *diag)
 static int on_code(struct ml_in *in, size_t n, struct ml_diag *diag)
 {
 	const uint8_t *p = in->buf;
-	const unsigned coder = p[0] & 0x0f;
-	uint32_t out;
+	unsigned coder;
+	uint64_t out;
 
-	if (n < ML_CODE_HEAD)
+	if (n <= ML_CODE_HEAD)
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"CODE record of %zu bytes, fewer than %d", n,
-			ML_CODE_HEAD);
-	if ((p[0] & 0xe0) != 0 || !all_zero(p + 1, 3))
+			ML_CODE_HEAD + 1);
+	coder = p[0] & 0x0fu;
+	if ((p[0] & 0xe0) != 0 || !all_zero(p + 1, 7))
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"CODE: reserved bits are not 0");
 	if (coder > CODER_MAX)
@@ -470,15 +472,14 @@ static int on_code(struct ml_in *in, size_t n, struct ml_diag *diag)
 	if (coder != 0 && in->last == ML_BASE)
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"CODE: coder %u after a BASE record, not 0", coder);
-	out = ml_load32(p + 4);
-	if (out < 1 || out > ML_DATA_MAX)
+	out = ml_load64(p + 8);
+	if (out < 1 || out > CODE_OUT_MAX)
 		return ml_fail(diag, ML_EFORMAT, in->rec,
-			"CODE: makes %lu bytes, not 1 to %u",
-			(unsigned long)out, ML_DATA_MAX);
+			"CODE: makes %llu bytes, not 1 to 2^62-1", llu(out));
 	if (out > in->promised - in->made)
 		return ml_fail(diag, ML_EFORMAT, in->rec,
-			"CODE: makes %lu bytes, but the spans lack only %llu",
-			(unsigned long)out, llu(in->promised - in->made));
+			"CODE: makes %llu bytes, but the spans lack only %llu",
+			llu(out), llu(in->promised - in->made));
 	in->made += out;
 	in->coded = 1;
 	return ML_OK;

@@ -78,12 +78,12 @@ static void add_quant(struct bytes *b, uint32_t n, int32_t axis)
 	add_record(b, "qunt", p, 8 + 12 * (n < 3 ? n : 3));
 }
 
-static void add_code(struct bytes *b, unsigned coder, uint32_t out)
+static void add_code(struct bytes *b, unsigned coder, uint64_t out)
 {
-	uint8_t p[20] = {0};
+	uint8_t p[25] = {0};
 
 	p[0] = (uint8_t)coder;
-	ml_store32(p + 4, out);
+	ml_store64(p + 8, out);
 	add_record(b, "CODE", p, sizeof(p));
 }
 
@@ -480,6 +480,7 @@ static void test_quant(void)
 
 static void test_coded(void)
 {
+	uint8_t p[25] = {0};
 	struct bytes b = {NULL, 0};
 
 	add_head(&b, 1, ML_KIND_DELTA);
@@ -499,8 +500,8 @@ static void test_coded(void)
 	expect(&b, ML_EVERSION, "unknown coder 2");
 	add_head(&b, 1, ML_KIND_MODEL);
 	add_span(&b, ML_SKELETON, 0, 2);
-	add_record(&b, "CODE", "\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0", 15);
-	expect(&b, ML_EFORMAT, "fewer than 16");
+	add_record(&b, "CODE", p, 24);
+	expect(&b, ML_EFORMAT, "fewer than 25");
 	add_head(&b, 1, ML_KIND_DELTA);
 	add_span(&b, ML_SKELETON, 0, 2);
 	add_record(&b, "BASE", "ab", 2);
@@ -518,9 +519,19 @@ static void test_coded(void)
 	add_code(&b, 1, 3);
 	expect(&b, ML_EFORMAT, "makes 3 bytes");
 	add_head(&b, 1, ML_KIND_MODEL);
-	add_span(&b, ML_SKELETON, 0, 1u << 21);
-	add_code(&b, 1, (1u << 20) + 1);
-	expect(&b, ML_EFORMAT, "makes 1048577 bytes");
+	add_span(&b, ML_SKELETON, 0, UINT64_MAX >> 1);
+	add_code(&b, 1, (uint64_t)1 << 62);
+	expect(&b, ML_EFORMAT, "not 1 to 2^62-1");
+	add_head(&b, 1, ML_KIND_MODEL);
+	add_span(&b, ML_SKELETON, 0, 2);
+	add_code(&b, 1, 0);
+	expect(&b, ML_EFORMAT, "makes 0 bytes");
+	p[7] = 1;
+	p[8] = 1;
+	add_head(&b, 1, ML_KIND_MODEL);
+	add_span(&b, ML_SKELETON, 0, 2);
+	add_record(&b, "CODE", p, 25);
+	expect(&b, ML_EFORMAT, "reserved bits");
 	add_head(&b, 1, ML_KIND_MODEL);
 	add(&b, "CODE\x01\x04\x10\x00", 8);
 	expect(&b, ML_ELIMIT, "CODE record of 1049601 bytes");

@@ -1,0 +1,112 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# run.sh PROGRAM: lets the Nth system call or allocation of a program fail,
+# for N = 1 until the program gets through without meeting the fault. Whatever
+# fails: status 0 means the right bytes, a file under its final name is the
+# old one or the whole new one, and nothing temporary stays behind.
+set -uo pipefail
+prog=$1
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 3
+inject=$B/tests/fault/inject
+max=400
+[ -z "$LONG" ] || max=100000
+
+if [ ! -x "$BIN/$prog" ]; then
+	echo "not ok $prog: not built"
+	exit 1
+fi
+"$B/tests/mlgen" train -n 5 -d f16 old
+"$B/tests/mlgen" finetune -n 5 -d f16 old new
+case $prog in
+ml-apply)
+	"$BIN/ml-diff" old new >patch || exit 3
+	args=(old patch) want=new
+	;;
+ml-diff)
+	"$BIN/ml-diff" old new >want || exit 3
+	args=(old new) want=want
+	;;
+*)
+	"$BIN/$prog" old >want || exit 3
+	args=(old) want=want
+	;;
+esac
+echo old content >keep
+mkdir out spool
+export TMPDIR=$dir/spool
+
+# judge STATUS MODE: what the failed run has left. The status 100 is the
+# injector's: nothing failed.
+judge() {
+	local s=$1
+
+	[ "$s" != 100 ] || s=0
+	if [ "$s" -ge 8 ]; then
+		echo "status $s"
+	elif [ "$2" = stdout ]; then
+		[ "$s" != 0 ] || cmp -s stdout "$want" ||
+			echo 'status 0, but wrong bytes'
+	elif [ "$s" = 0 ] && ! cmp -s out/f "$want"; then
+		echo 'status 0, but a wrong file'
+	elif ! cmp -s out/f "$want" && ! cmp -s out/f keep; then
+		echo 'neither the old nor the new file'
+	fi
+	[ "$(ls -A out)" = f ] || echo "left: $(ls -A out)"
+	[ -z "$(ls -A spool)" ] || echo "left: $(ls -A spool)"
+	[ "$s" = 0 ] || [ -s err ] || echo "status $s without a word"
+}
+
+# sweep NAME MODE WRAPPER...: @ in the wrapper is N.
+sweep() {
+	local name=$1 mode=$2 n=0 s why
+	shift 2
+	while n=$((n + 1)); [ $n -le $max ]; do
+		cp keep out/f
+		rm -f hit
+		if [ "$mode" = stdout ]; then
+			timeout 20 "${@//@/$n}" "$BIN/$prog" -q "${args[@]}" \
+				>stdout 2>err
+		else
+			timeout 20 "${@//@/$n}" "$BIN/$prog" -q -o out/f \
+				"${args[@]}" 2>err
+		fi
+		s=$?
+		if [ $s = 101 ]; then
+			echo "ok $prog $name # skip: no ptrace here"
+			return
+		fi
+		why=$(judge $s "$mode")
+		if [ -n "$why" ]; then
+			echo "not ok $prog $name, call $n: $why"
+			cat err
+			return
+		fi
+		[ $s != 100 ] || break
+		[ "$1" != env ] || [ -e hit ] || break
+	done
+	echo "ok $prog $name, $mode: $((n - 1)) faults"
+}
+
+for mode in file stdout; do
+	sweep 'read EIO' $mode "$inject" read,pread @ EIO
+	sweep 'read short' $mode "$inject" read,pread @ short
+	sweep 'reads short' $mode "$inject" pread @+ short
+	sweep 'read EINTR' $mode "$inject" read,pread @ EINTR
+	sweep 'write ENOSPC' $mode "$inject" write @ ENOSPC
+	sweep 'write short' $mode "$inject" write @ short
+	sweep 'write EINTR' $mode "$inject" write @ EINTR
+	sweep 'all writes ENOSPC' $mode "$inject" write @+ ENOSPC
+	sweep 'open EACCES' $mode "$inject" open @ EACCES
+	if [ -n "$SANITIZED" ]; then
+		echo "ok $prog malloc, $mode # skip: the sanitizer's own malloc"
+	else
+		sweep 'malloc' $mode env FAULT_N=@ FAULT_DONE=hit \
+			LD_PRELOAD="$B/tests/fault/nomem.so"
+		sweep 'malloc from there on' $mode env FAULT_N=@ FAULT_ALL=1 \
+			FAULT_DONE=hit LD_PRELOAD="$B/tests/fault/nomem.so"
+	fi
+done
+sweep 'fsync EIO' file "$inject" fsync @ EIO
+sweep 'rename EIO' file "$inject" rename @ EIO

@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: MIT */
+/* The decoder of embedded/, driven in every awkward way: patches cut to
+ * bytes, buffers of 16 bytes, callbacks that do little or nothing. */
+#include "mlmodel.h"
+#include "patch.h"
+#include "test.h"
+
+/* Surroundings of a decoder, moody ones if asked. */
+struct world {
+	const uint8_t *base;
+	size_t nbase;
+	struct bytes made;
+	unsigned mood; /* 0: none; else callbacks take turns */
+	unsigned turn;
+	uint64_t window;
+};
+
+/* How much of n is done now. */
+static unsigned some(struct world *w, unsigned n)
+{
+	if (!w->mood || !n)
+		return n;
+	w->turn = w->turn * 1103515245u + 12345u;
+	switch (w->turn >> 16 & 3) {
+	case 0: return 0;
+	case 1: return 1;
+	case 2: return n < 3 ? n : 3;
+	default: return n;
+	}
+}
+
+static int on_base(void *ctx, ml_off off, uint8_t *dst, unsigned n)
+{
+	struct world *w = ctx;
+
+	CHECK(off < w->nbase && n <= w->nbase - off && n > 0);
+	n = some(w, n);
+	memcpy(dst, w->base + off, n);
+	return (int)n;
+}
+
+static int on_target(void *ctx, ml_off off, uint8_t *dst, unsigned n)
+{
+	struct world *w = ctx;
+
+	CHECK(off < w->made.n && n <= w->made.n - off && n > 0);
+	CHECK(off + w->window >= w->made.n);
+	n = some(w, n);
+	memcpy(dst, w->made.p + off, n);
+	return (int)n;
+}
+
+static int on_write(void *ctx, const uint8_t *src, unsigned n)
+{
+	struct world *w = ctx;
+
+	n = some(w, n);
+	put(&w->made, src, n);
+	return (int)n;
+}
+
+/* Feeds p[0..n), at most `chunk` bytes at a time, each from a buffer of its
+ * own so that a read beyond it is seen. Returns the last status. */
+static int drive(struct world *w, const uint8_t *p, size_t n, size_t chunk,
+	size_t nbuf)
+{
+	static uint16_t arena[ML_ARENA_FULL / 2];
+	struct ml_dec_io io = {w, on_base, on_target, on_write};
+	unsigned long long turns = 0;
+	struct ml_dec d;
+	uint8_t *buf = malloc(nbuf), *in;
+	size_t at = 0, k, used;
+	int r;
+
+	if (!buf)
+		abort();
+	w->made.n = 0;
+	w->turn = w->mood;
+	ml_dec_init(&d, &io, arena, sizeof(arena), buf, nbuf);
+	do {
+		k = n - at < chunk ? n - at : chunk;
+		in = malloc(k ? k : 1);
+		if (!in)
+			abort();
+		memcpy(in, p + at, k);
+		r = ml_dec_feed(&d, in, k, &used);
+		free(in);
+		CHECK(used <= k);
+		at += used;
+		if (r == ML_DEC_HEADER)
+			w->window = d.hdr.window;
+		if (r == ML_DEC_MORE && at == n)
+			break;
+		CHECK(r != ML_DEC_MORE || used);
+		if (++turns > 1000000) {
+			CHECK(!"the decoder hangs");
+			break;
+		}
+	} while (r >= 0 && r != ML_DEC_DONE);
+	if (r < 0) { /* and it stays so */
+		CHECK(ml_dec_feed(&d, p, 1, &used) == r && used == 0);
+	} else if (r == ML_DEC_DONE) {
+		CHECK(at == n);
+		CHECK(ml_dec_feed(&d, p, 1, &used) == r && used == 0);
+	}
+	free(buf);
+	return r;
+}
+
+static void whole(const uint8_t *base, size_t nbase, const uint8_t *target,
+	size_t ntarget, const uint8_t *patch, size_t n)
+{
+	static const size_t chunk[] = {1, 7, 48, 49, CAP, 2, 3, 47, 50, 97};
+	static const size_t nbuf[] = {16, 70000, 1000, 17, 24, 64};
+	const size_t nc = n > 1000 ? 5 : 10, nb = n > 1000 ? 3 : 6;
+	static struct world w;
+	size_t i, j, k;
+
+	w.base = base;
+	w.nbase = nbase;
+	for (i = 0; i < nc; i++)
+		for (j = 0; j < nb; j++)
+			for (k = 0; k < 3; k++) {
+				w.mood = (unsigned)k * 77;
+				CHECK(drive(&w, patch, n, chunk[i], nbuf[j]) ==
+					ML_DEC_DONE);
+				CHECK(w.made.n == ntarget && memcmp(w.made.p,
+					target, ntarget) == 0);
+			}
+}
+
+/* No cut and no flipped bit may go unnoticed. */
+static void damaged(const uint8_t *base, size_t nbase, const uint8_t *patch,
+	size_t n)
+{
+	static const size_t chunk[] = {1, 13, CAP};
+	static struct world w;
+	static struct bytes bad;
+	size_t i, j;
+	int r;
+
+	w.base = base;
+	w.nbase = nbase;
+	w.mood = 0;
+	for (j = 0; j < 3; j++) {
+		for (i = 0; i < n; i++)
+			CHECK(drive(&w, patch, i, chunk[j], 32) == ML_DEC_MORE);
+		bad.n = 0;
+		put(&bad, patch, n);
+		for (i = 0; i < 8 * n; i++) {
+			bad.p[i / 8] ^= (uint8_t)(1u << i % 8);
+			r = drive(&w, bad.p, n, chunk[j], 32);
+			CHECK(r < 0 || r == ML_DEC_MORE);
+			bad.p[i / 8] ^= (uint8_t)(1u << i % 8);
+		}
+	}
+}
+
+/* A patch of one record over the small base. */
+static int judge(unsigned coder, uint64_t n_out, const struct bytes *code,
+	uint64_t target_size, uint64_t base_size, uint64_t window)
+{
+	static struct bytes body, patch;
+	static uint8_t base[SMALL_BASE];
+	static struct world w;
+	struct head h = {0};
+	int a, b;
+
+	h.version = 1;
+	h.cls = 3;
+	h.flags = 1;
+	h.target_size = target_size;
+	h.base_size = base_size;
+	h.window = window;
+	h.base = base;
+	h.target = base;
+	body.n = 0;
+	put_record(&body, coder, n_out, code);
+	put_header(&patch, &h, body.n);
+	put(&patch, body.p, body.n);
+	put1(&patch, 'x'); /* something behind, not to be touched */
+	w.base = base;
+	w.nbase = SMALL_BASE;
+	a = drive(&w, patch.p, patch.n - 1, CAP, 64);
+	b = drive(&w, patch.p, patch.n - 1, 1, 16);
+	CHECK(a == b);
+	return a;
+}
+
+static void test_numbers(void)
+{
+	const uint64_t big = UINT64_MAX >> 1;
+	static const uint64_t dist[] = {0, 4, 5, 9, 100, UINT64_MAX >> 1};
+	static struct bytes c;
+	unsigned type;
+	size_t i;
+
+	/* copies that leave the base */
+	c.n = 0;
+	put_op(&c, 1, 4, 60);
+	CHECK(judge(0, 4, &c, 4, 64, 0) == ML_DEC_DONE);
+	CHECK(judge(0, 4, &c, 4, 63, 0) == ML_DEC_EFORMAT);
+	c.n = 0;
+	put_op(&c, 1, 1, big);
+	CHECK(judge(0, 1, &c, 1, 64, 0) == ML_DEC_EFORMAT);
+	c.n = 0;
+	put_op(&c, 1, big, 1);
+	CHECK(judge(0, big, &c, big, big, 0) == ML_DEC_EFORMAT);
+	c.n = 0;
+	put_op(&c, 1, big, big);
+	CHECK(judge(0, big, &c, big, big, 0) == ML_DEC_EFORMAT);
+	c.n = 0;
+	put_op(&c, 1, 0, 0);
+	CHECK(judge(0, 1, &c, 1, 64, 0) == ML_DEC_EFORMAT);
+
+	/* lengths whose product with the unit wraps around */
+	for (type = 0; type < 35; type++) {
+		static const uint64_t n[] = {1u << 31, UINT64_C(1) << 32,
+			UINT64_C(1) << 55, UINT64_C(1) << 61,
+			UINT64_C(1) << 62, UINT64_MAX >> 1,
+			UINT64_C(0x0e38e38e38e38e39),
+			UINT64_C(0x4000000000000001)};
+
+		for (i = 0; i < sizeof(n) / sizeof(*n); i++) {
+			c.n = 0;
+			put_elems(&c, 3, type, n[i], 0, "12345678", 8);
+			CHECK(judge(0, 8, &c, 8, 64, 0) == ML_DEC_EFORMAT);
+			/* beyond the base even where it fits the target */
+			CHECK(judge(0, big, &c, big, 64, 0) == ML_DEC_EFORMAT);
+			c.n = 0;
+			put_elems(&c, 4, type, n[i], 0, "12345678", 8);
+			CHECK(judge(0, 8, &c, 8, 64, 0) == ML_DEC_EFORMAT);
+		}
+	}
+
+	/* windows */
+	for (i = 0; i < sizeof(dist) / sizeof(*dist); i++) {
+		c.n = 0;
+		put_lit(&c, "abcdefghi", 9);
+		put_op(&c, 2, 6, dist[i]);
+		CHECK(judge(0, 15, &c, 15, 64, 4) ==
+			(dist[i] == 4 ? ML_DEC_DONE : ML_DEC_EFORMAT));
+		CHECK(judge(0, 15, &c, 15, 64, big) ==
+			(dist[i] && dist[i] < 10 ? ML_DEC_DONE :
+				ML_DEC_EFORMAT));
+	}
+
+	/* records that do not add up */
+	c.n = 0;
+	put_lit(&c, "abcdefghi", 9);
+	CHECK(judge(0, 9, &c, 9, 64, 0) == ML_DEC_DONE);
+	CHECK(judge(0, 9, &c, 10, 64, 0) == ML_DEC_EFORMAT);
+	CHECK(judge(0, 9, &c, 8, 64, 0) == ML_DEC_EFORMAT);
+	CHECK(judge(0, 8, &c, 8, 64, 0) == ML_DEC_EFORMAT);
+	CHECK(judge(0, 10, &c, 10, 64, 0) == ML_DEC_EFORMAT);
+	CHECK(judge(0, 0, &c, 0, 64, 0) == ML_DEC_EFORMAT);
+	CHECK(judge(0, big, &c, big, 64, 0) == ML_DEC_EFORMAT);
+	put1(&c, 0);
+	CHECK(judge(0, 9, &c, 9, 64, 0) == ML_DEC_EFORMAT);
+
+	/* what is unknown */
+	c.n = 0;
+	put_lit(&c, "abcdefghi", 9);
+	CHECK(judge(2, 9, &c, 9, 64, 0) == ML_DEC_EVERSION);
+	CHECK(judge(14, 9, &c, 9, 64, 0) == ML_DEC_EVERSION);
+	CHECK(judge(15, 9, &c, 9, 64, 0) == ML_DEC_EVERSION);
+	CHECK(judge(32, 9, &c, 9, 64, 0) == ML_DEC_EVERSION);
+	CHECK(judge(64, 9, &c, 9, 64, 0) == ML_DEC_EVERSION);
+	CHECK(judge(128, 9, &c, 9, 64, 0) == ML_DEC_EVERSION);
+	c.p[0] = 5;
+	CHECK(judge(0, 9, &c, 9, 64, 0) == ML_DEC_EFORMAT);
+	c.n = 0;
+	put_elems(&c, 4, 35, 1, 0, "1234", 4);
+	CHECK(judge(0, 4, &c, 4, 64, 0) == ML_DEC_EVERSION);
+
+	/* numbers in a longer form than needed, or of 64 bits */
+	c.n = 0;
+	put(&c, "\0\x81\0x", 4);
+	CHECK(judge(0, 1, &c, 1, 64, 0) == ML_DEC_EFORMAT);
+	c.n = 0;
+	put(&c, "\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01x", 12);
+	CHECK(judge(0, 1, &c, 1, 64, 0) == ML_DEC_EFORMAT);
+}
+
+/* The length of a record is more than the patch has. */
+static void test_long_record(void)
+{
+	static const uint64_t len[] = {10, 11, 12, 13, 14, 15, 1000, 5000,
+		UINT64_C(1) << 32, UINT64_MAX >> 1};
+	static struct bytes body, patch;
+	static struct world w;
+	struct head h = {0};
+	unsigned coder;
+	size_t i, k;
+
+	h.version = 1;
+	h.cls = 1;
+	h.target_size = 5000;
+	h.target = patch.p;
+	for (coder = 0; coder < 16; coder++)
+		for (i = 0; i < sizeof(len) / sizeof(*len); i++) {
+			body.n = 0;
+			put1(&body, coder);
+			putv(&body, coder == 15 ? 0 : 5000);
+			putv(&body, len[i]);
+			put(&body, "\0\x88\x27" "0123456789", 13);
+			put_header(&patch, &h, body.n);
+			put(&patch, body.p, body.n);
+			for (k = 0; k < 3000; k++)
+				put1(&patch, 0);
+			CHECK(drive(&w, patch.p, patch.n, CAP, 64) < 0);
+			CHECK(drive(&w, patch.p, patch.n, 1, 64) < 0);
+		}
+}
+
+static void test_header(void)
+{
+	static const uint8_t ok[] = {2, 3, 1, 2, 3, 0x7f, 0};
+	static const uint8_t crit[] = {0x81, 1, 0};
+	static const uint8_t cut[] = {2, 3, 1, 2}, half[] = {2};
+	static uint8_t fill[300];
+	static struct bytes p;
+	struct head h = {0};
+	struct ml_hdr got;
+	size_t i;
+
+	h.version = 1;
+	h.cls = 2;
+	h.target = fill;
+	h.release = UINT64_MAX >> 1;
+	h.ext = ok;
+	h.next = sizeof(ok);
+	put_header(&p, &h, 0);
+	CHECK(ml_hdr_parse(p.p, p.n, &got) == (int)p.n);
+	CHECK(got.cls == 2 && got.release == UINT64_MAX >> 1 && !got.base_sha);
+	CHECK(got.ext_len == sizeof(ok) && got.len == p.n);
+	for (i = 0; i < p.n; i++)
+		CHECK(ml_hdr_parse(p.p, i, &got) == 0);
+	h.ext = crit;
+	h.next = sizeof(crit);
+	put_header(&p, &h, 0);
+	CHECK(ml_hdr_parse(p.p, p.n, &got) == ML_DEC_EVERSION);
+	h.ext = cut;
+	h.next = sizeof(cut);
+	put_header(&p, &h, 0);
+	CHECK(ml_hdr_parse(p.p, p.n, &got) == ML_DEC_EFORMAT);
+	h.ext = half;
+	h.next = sizeof(half);
+	put_header(&p, &h, 0);
+	CHECK(ml_hdr_parse(p.p, p.n, &got) == ML_DEC_EFORMAT);
+	h.next = 0;
+	h.version = 2;
+	put_header(&p, &h, 0);
+	CHECK(ml_hdr_parse(p.p, p.n, &got) == ML_DEC_EVERSION);
+	h.version = 1;
+	h.flags = 2;
+	put_header(&p, &h, 0);
+	CHECK(ml_hdr_parse(p.p, p.n, &got) == ML_DEC_EVERSION);
+	h.flags = 0;
+	h.cls = 4;
+	put_header(&p, &h, 0);
+	CHECK(ml_hdr_parse(p.p, p.n, &got) == ML_DEC_EVERSION);
+	h.cls = 0;
+	put_header(&p, &h, 0);
+	CHECK(ml_hdr_parse(p.p, p.n, &got) == ML_DEC_EVERSION);
+	h.cls = 1;
+	fill[1] = 254; /* an extension field of 256 bytes, and zeros */
+	h.ext = fill;
+	for (h.next = 256; h.next < 300; h.next += 2) {
+		put_header(&p, &h, 0);
+		CHECK((ml_hdr_parse(p.p, p.n, &got) > 0) == (p.n <= 384));
+	}
+	h.next = 0;
+	h.pad = 1; /* the CRC is not where it says */
+	put_header(&p, &h, 0);
+	put1(&p, 0);
+	CHECK(ml_hdr_parse(p.p, p.n, &got) == ML_DEC_ECRC);
+}
+
+static void test_empty(void)
+{
+	static struct bytes p;
+	static struct world w;
+	struct head h = {0};
+
+	h.version = 1;
+	h.cls = 1;
+	h.target = p.p;
+	put_header(&p, &h, 0);
+	CHECK(drive(&w, p.p, p.n, 1, 16) == ML_DEC_DONE && w.made.n == 0);
+	h.target_size = 1;
+	put_header(&p, &h, 0);
+	CHECK(drive(&w, p.p, p.n, 1, 16) == ML_DEC_EFORMAT);
+}
+
+/* ===== range-coded patches ============================================== */
+
+struct sink {
+	struct ml_packer *p;
+	unsigned ranged;
+};
+
+static int no_span(void *ctx, const struct ml_span *sp, struct ml_diag *diag)
+{
+	(void)ctx;
+	(void)sp;
+	(void)diag;
+	return ML_OK;
+}
+
+static int to_packer(void *ctx, const struct ml_block *b, struct ml_diag *diag)
+{
+	struct sink *s = ctx;
+
+	s->ranged += (b->coder & 15) == 1;
+	return ml_pack_block(s->p, b, diag);
+}
+
+static unsigned rnd(unsigned *s)
+{
+	*s = *s * 1664525u + 1013904223u;
+	return *s >> 16;
+}
+
+/* One plain block of every kind of element and of operation, coded. `plains`:
+ * between range-coded blocks go plain ones, which must not touch the model. */
+static void make_ranged(int cls, int plains, struct bytes *base,
+	struct bytes *target, struct bytes *patch)
+{
+	static struct bytes code, before;
+	struct ml_patch_info info = {0};
+	struct ml_sink next = {0};
+	struct sink s = {0};
+	struct ml_zip *z;
+	struct ml_diag diag;
+	struct world w = {0};
+	struct head h = {0};
+	unsigned seed = 1, type, i, k, unit, round;
+	uint8_t res[600], *data;
+	uint64_t made;
+	FILE *f = tmpfile();
+	long size;
+
+	base->n = target->n = 0;
+	for (i = 0; i < 4000; i++)
+		put1(base, i & 1 ? 0x3c : rnd(&seed));
+	CHECK(f && !ml_pack_new(&s.p, &diag));
+	next.ctx = &s;
+	next.span = no_span;
+	next.block = to_packer;
+	CHECK(!ml_zip_new(&z, cls, &next, &diag));
+	code.n = 0;
+	made = 0;
+	before.n = 0;
+	for (round = 0; round < 2; round++) {
+		struct ml_block b = {0};
+		static struct bytes bb;
+
+		code.n = bb.n = 0;
+		made = 0;
+		for (type = 0; type < 35; type++) {
+			unit = ml_type_bytes(type);
+			k = unit > 60 ? 1 : 60 / unit;
+			for (i = 0; i < k * unit; i++)
+				res[i] = (uint8_t)(i % unit ? 0 : rnd(&seed) & 3);
+			put_elems(&code, 3, type, k, type * 3, res, k * unit);
+			put(&bb, base->p + type * 3, k * unit);
+			made += k * unit;
+			put_elems(&code, 4, type, k, 0, base->p + type,
+				k * unit);
+			made += k * unit;
+			put_lit(&code, "literal text", 12);
+			put_op(&code, 1, 100 + type, 70 * type);
+			put_op(&code, 2, 30 + type, 11 + type);
+			made += 12 + 100 + type + 30 + type;
+		}
+		b.n_out = made;
+		b.code = code.p;
+		b.n = code.n;
+		b.base = bb.p;
+		b.nbase = bb.n;
+		CHECK(!ml_zip_block(z, &b, &diag));
+		put(&before, code.p, code.n);
+		if (plains && round == 0) {
+			CHECK(!ml_zip_end(z, &diag));
+			/* random bytes cannot be coded: a plain block */
+			code.n = 0;
+			for (i = 0; i < 600; i++)
+				res[i] = (uint8_t)rnd(&seed);
+			put_elems(&code, 4, 6, 150, 0, res, 300);
+			put_elems(&code, 4, 3, 75, 0, res + 300, 300);
+			memset(&b, 0, sizeof(b));
+			b.n_out = 600;
+			b.code = code.p;
+			b.n = code.n;
+			CHECK(!ml_zip_block(z, &b, &diag));
+			CHECK(!ml_zip_end(z, &diag));
+			put(&before, code.p, code.n);
+			made += 600;
+		}
+		h.target_size += made;
+	}
+	CHECK(!ml_zip_end(z, &diag));
+	CHECK(s.ranged > 0);
+	ml_zip_free(z);
+
+	/* what the plain operations make is the target */
+	h.version = h.cls = h.flags = 1;
+	h.base_size = base->n;
+	h.window = 1000;
+	h.base = base->p;
+	h.nbase = base->n;
+	code.n = 0;
+	put_record(&code, 0, h.target_size, &before);
+	put_header(patch, &h, code.n);
+	put(patch, code.p, code.n);
+	w.base = base->p;
+	w.nbase = base->n;
+	CHECK(drive(&w, patch->p, patch->n, CAP, 1000) == ML_DEC_DONE);
+	put(target, w.made.p, w.made.n);
+
+	info.cls = cls;
+	info.has_base = 1;
+	info.base_size = base->n;
+	info.target_size = target->n;
+	sha256(base->p, base->n, info.base_sha);
+	sha256(target->p, target->n, info.target_sha);
+	CHECK(!ml_pack_finish(s.p, &info, f, &diag));
+	ml_pack_free(s.p);
+	size = ftell(f);
+	rewind(f);
+	data = patch->p;
+	patch->n = fread(data, 1, CAP, f);
+	CHECK(size > 0 && patch->n == (size_t)size);
+	fclose(f);
+}
+
+int main(void)
+{
+	static struct small s;
+	static struct bytes base, target, patch;
+	int cls;
+
+	small_make(&s);
+	whole(s.base, SMALL_BASE, s.target.p, s.target.n, s.patch.p,
+		s.patch.n);
+	damaged(s.base, SMALL_BASE, s.patch.p, s.patch.n);
+	test_header();
+	test_empty();
+	test_numbers();
+	test_long_record();
+	for (cls = 1; cls <= 3; cls++) {
+		make_ranged(cls, 0, &base, &target, &patch);
+		whole(base.p, base.n, target.p, target.n, patch.p, patch.n);
+		make_ranged(cls, 1, &base, &target, &patch);
+		whole(base.p, base.n, target.p, target.n, patch.p, patch.n);
+	}
+	return 0;
+}
