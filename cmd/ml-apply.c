@@ -107,6 +107,9 @@ static int walk(struct ml_src *psrc, struct chain *c, int verbose,
 	do {
 		start = off;
 		err = ml_patch_walk(psrc, &off, &h, hbuf, NULL, NULL, diag);
+		if (err == ML_EFORMAT && c->n && diag->off == start)
+			return ml_fail(diag, err, start,
+				"bytes after the patch");
 		if (err)
 			return err;
 		if (c->n && !(h.flags & ML_HF_BASE))

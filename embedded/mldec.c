@@ -3,48 +3,7 @@
 #include <string.h>
 
 #include "mldec.h"
-
-static inline unsigned rc_byte(struct ml_rc *rc)
-{
-	return rc->p < rc->lim ? *rc->p++ : 0;
-}
-
-/* LZMA's binary range decoder with 16-bit chances. */
-static inline unsigned rc_bit(struct ml_rc *rc, uint32_t p0, unsigned y)
-{
-	uint32_t bound = (rc->range >> 16) * p0;
-
-	if (rc->code < bound) {
-		rc->range = bound;
-		y = 0;
-	} else {
-		rc->range -= bound;
-		rc->code -= bound;
-		y = 1;
-	}
-	while (rc->range < ML_TOP) {
-		rc->range <<= 8;
-		rc->code = rc->code << 8 | rc_byte(rc);
-	}
-	return y;
-}
-
-/* Raw bits come from a reservoir that is filled from the same bytes at the
- * moment of need: cheaper than coding them, and one input serves both. */
-static inline uint32_t rc_raw(struct ml_rc *rc, unsigned n, uint32_t v)
-{
-	while (rc->nraw < n) {
-		rc->raw |= (uint32_t)rc_byte(rc) << rc->nraw;
-		rc->nraw += 8;
-	}
-	v = rc->raw & ((1u << n) - 1);
-	rc->raw >>= n;
-	rc->nraw -= n;
-	return v;
-}
-
-#define ML_RC struct ml_rc
-#include "mlmodel.h"
+#include "mlrc.h"
 
 enum { S_HEADER, S_START, S_RECORD, S_INIT, S_OP, S_LEN, S_ADDR, S_RUN,
 	S_CRC, S_END, S_ERROR };
@@ -614,10 +573,7 @@ static int inside(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
 		} else if (d->coder == CODER_NONE) {
 			r = plain_op(d, &d->rc.p, end, last);
 		} else if (d->state == S_INIT) {
-			d->rc.range = 0xffffffff;
-			for (r = 0; r < 4; r++)
-				d->rc.code = d->rc.code << 8 | rc_byte(&d->rc);
-			d->rc.raw = d->rc.nraw = 0;
+			rc_start(&d->rc);
 			d->state = S_OP;
 			r = GO_ON;
 		} else {

@@ -388,7 +388,8 @@ int ml_flat_new(struct ml_flat **out, int (*data)(void *arg,
 	const uint8_t *p, size_t n, struct ml_diag *diag), void *arg,
 	struct ml_diag *diag);
 void ml_flat_free(struct ml_flat *f);
-/* A span whose bytes come; call it for each in order, at any time before. */
+/* A span whose bytes come, with all that it owns (forget it); call it for each
+ * in order, at any time before its bytes. label is called when they begin. */
 int ml_flat_span(struct ml_flat *f, const struct ml_span *sp,
 	int (*label)(void *arg, const struct ml_span *sp,
 	struct ml_diag *diag), struct ml_diag *diag);

@@ -114,6 +114,7 @@ static int read_op(const uint8_t **q, const uint8_t *end,
 	if (!err && v->op == ML_OP_ALONE) {
 		v->op = ML_OP_LIT;
 		v->type = 0;
+		v->n = v->bytes;
 	}
 	return err;
 }

@@ -3,7 +3,7 @@
  * inject CALLS N FAULT COMMAND...: runs the command and spoils the Nth system
  * call among CALLS (read,pread,write,fsync,rename,open) on which nothing of
  * the program's start is counted: FAULT is an errno name (EIO, ENOSPC, EINTR,
- * ENOMEM), or "short" to let a read or write move one byte only. With N
+ * ENOMEM), or "short" to let a read or write move half of its bytes. With N
  * followed by "+" all later ones fail, too.
  *
  * Done with ptrace, because stdio reaches the kernel by ways that a preloaded
@@ -48,9 +48,9 @@ static uint64_t arg_of(const regs *r, int i)
 {
 	return i == 0 ? r->rdi : r->rdx;
 }
-static void set_count(regs *r)
+static void halve_count(regs *r)
 {
-	r->rdx = 1;
+	r->rdx /= 2;
 }
 static void set_result(regs *r, long v)
 {
@@ -72,9 +72,9 @@ static uint64_t arg_of(const regs *r, int i)
 {
 	return r->regs[i == 0 ? 0 : 2];
 }
-static void set_count(regs *r)
+static void halve_count(regs *r)
 {
-	r->regs[2] = 1;
+	r->regs[2] /= 2;
 }
 static void set_result(regs *r, long v)
 {
@@ -250,7 +250,7 @@ int main(int argc, char **argv)
 		hit = 1;
 		if (error == 0) {
 			if (arg_of(&r, 2) > 1) {
-				set_count(&r);
+				halve_count(&r);
 				set(pid, &r);
 			}
 			continue;

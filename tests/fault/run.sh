@@ -21,11 +21,11 @@ fi
 "$B/tests/mlgen" finetune -n 5 -d f16 old new
 case $prog in
 ml-apply)
-	"$BIN/ml-diff" old new >patch || exit 3
+	"$BIN"/ml-diff old new >patch || exit 3
 	args=(old patch) want=new
 	;;
 ml-diff)
-	"$BIN/ml-diff" old new >want || exit 3
+	"$BIN"/ml-diff old new >want || exit 3
 	args=(old new) want=want
 	;;
 *)
@@ -81,6 +81,8 @@ sweep() {
 		if [ -n "$why" ]; then
 			echo "not ok $prog $name, call $n: $why"
 			cat err
+			rm -rf out/ spool/
+			mkdir out spool
 			return
 		fi
 		[ $s != 100 ] || break

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* ml-delta: two tensor-record streams to the delta stream between them. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "blockio.h"
+#include "util.h"
+
+const char ml_prog[] = "ml-delta";
+
+static const char usage[] =
+	"usage: ml-delta [-hqvV] [-o file] base target\n"
+	"Writes what the stream of target has that the stream of base has not,\n"
+	"as a delta stream. One of them may be '-'.\n"
+	"  -o file  write to file (standard output)\n"
+	"  -q       no progress\n"
+	"  -v       a line per tensor on standard error\n"
+	"  -h, -V   this help, the version\n";
+
+/* A model, all of it. */
+struct side {
+	struct ml_model model;
+	struct ml_src *bytes;
+	uint8_t sha[ML_SHA256_LEN];
+};
+
+struct emit {
+	struct ml_out out;
+	int failed; /* the output is at fault */
+};
+
+static int put_span(void *ctx, const struct ml_span *sp, struct ml_diag *diag)
+{
+	struct emit *e = ctx;
+	const int err = ml_out_span(&e->out, sp, diag);
+
+	e->failed |= err != 0;
+	return err;
+}
+
+static int put_block(void *ctx, const struct ml_block *b, struct ml_diag *diag)
+{
+	struct emit *e = ctx;
+	const int err = ml_out_block(&e->out, b, diag);
+
+	e->failed |= err != 0;
+	return err;
+}
+
+static void told(void *arg, uint64_t done)
+{
+	struct progress *pr = arg;
+
+	progress_add(pr, done - pr->done);
+}
+
+/* Whoever forgets ml-split is told so; a stream begins with this byte. */
+static void load(struct side *s, const char *path)
+{
+	FILE *f = in_open(path, 1);
+	const int first = getc(f);
+	struct ml_diag diag;
+	int err;
+
+	if (first != EOF)
+		ungetc(first, f);
+	err = ml_stream_load(f, &s->model, &s->bytes, s->sha, &diag);
+	if (err == ML_EFORMAT && diag.off == 0 && first != 0xd3) {
+		warn_diag(path, &diag);
+		die(EX_INPUT, "ml-split makes a stream of a model file");
+	}
+	if (err)
+		die_diag(path, err, &diag);
+	fclose(f);
+}
+
+static void unload(struct side *s)
+{
+	ml_model_free(&s->model);
+	ml_src_free(s->bytes);
+}
+
+int main(int argc, char **argv)
+{
+	struct ml_head head = {.kind = ML_KIND_DELTA};
+	struct ml_delta_opt opt = {.progress = told};
+	struct ml_sink sink = {.span = put_span, .block = put_block};
+	const char *output = NULL, *path[2];
+	int quiet = 0, verbose = 0, c, err;
+	struct emit emit = {.failed = 0};
+	struct side base, target;
+	struct progress pr;
+	struct ml_diag diag;
+	struct out out;
+
+	/* arguments */
+	opterr = 0;
+	while ((c = getopt(argc, argv, ":ho:qvV")) != -1) {
+		switch (c) {
+		case 'h': help(usage);
+		case 'o': output = optarg; break;
+		case 'q': quiet = 1; break;
+		case 'v': verbose = 1; break;
+		case 'V': version();
+		default: bad_option(usage, c);
+		}
+	}
+	if (argc - optind != 2)
+		usage_error(usage, "not two streams");
+	path[0] = argv[optind];
+	path[1] = argv[optind + 1];
+	if (strcmp(path[0], "-") == 0 && strcmp(path[1], "-") == 0)
+		usage_error(usage,
+			"base and target cannot both be standard input");
+
+	/* prepare */
+	load(&base, path[0]);
+	load(&target, path[1]);
+	out_open(&out, output, 1);
+	head.container = (uint8_t)target.model.container;
+	head.base_size = base.model.size;
+	memcpy(head.base_sha, base.sha, sizeof(head.base_sha));
+	opt.log = verbose ? stderr : NULL;
+	opt.arg = &pr;
+	sink.ctx = &emit;
+
+	/* stream */
+	err = ml_out_open(&emit.out, out.f, &head, &diag);
+	if (err)
+		die_out(err, &diag);
+	progress_start(&pr, target.model.size, quiet || verbose);
+	err = ml_delta(&base.model, base.bytes, &target.model, target.bytes,
+		&opt, &sink, &diag);
+	progress_end(&pr);
+	if (err && !emit.failed)
+		die_diag(path[1], err, &diag);
+	if (!err)
+		err = ml_out_done(&emit.out, target.model.size, target.sha,
+			&diag);
+	if (err)
+		die_out(err, &diag);
+
+	/* close */
+	unload(&base);
+	unload(&target);
+	return out_close(&out);
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: MIT */
+/* Range-coded blocks back to plain operations, and a look at what each
+ * operation cost. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "blockbuf.h"
+#include "cost.h"
+#include "mlrc.h"
+#include "elem.h"
+#include "ops.h"
+
+#define PIECE 4096 /* bytes of an operation made at a time */
+#define MADE_MAX (UINT64_C(1) << 62)
+
+struct ml_unzip {
+	struct ml_state st;
+	struct ml_rc rc;
+	const struct ml_layout *lay;
+	void *arena;
+	struct ml_src *bsrc;
+	struct ml_sink next;
+	struct ml_blockbuf buf;
+	uint64_t tpos;
+	uint8_t data[PIECE], base[PIECE];
+};
+
+static int hand_on(void *arg, const struct ml_block *b, struct ml_diag *diag)
+{
+	struct ml_unzip *u = arg;
+
+	return u->next.block(u->next.ctx, b, diag);
+}
+
+int ml_unzip_new(struct ml_unzip **out, int cls, struct ml_src *bsrc,
+	const struct ml_sink *next, struct ml_diag *diag)
+{
+	struct ml_unzip *u;
+	int r;
+
+	*out = NULL;
+	if (cls && !ml_dec_arena(cls))
+		return ml_fail(diag, ML_ECLASS, ML_NOWHERE,
+			"no such memory class");
+	u = calloc(1, sizeof *u);
+	if (!u)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	if (next)
+		u->next = *next;
+	u->bsrc = bsrc;
+	r = ml_blockbuf_init(&u->buf, hand_on, u, diag);
+	if (!r && cls) {
+		u->lay = &ml_layouts[cls - 1];
+		u->arena = malloc(ml_dec_arena(cls));
+		if (u->arena)
+			model_reset(&u->st, u->arena, u->lay);
+		else
+			r = ml_fail(diag, ML_ENOMEM, ML_NOWHERE,
+				"out of memory");
+	}
+	if (r) {
+		ml_unzip_free(u);
+		return r;
+	}
+	*out = u;
+	return ML_OK;
+}
+
+void ml_unzip_free(struct ml_unzip *u)
+{
+	if (!u)
+		return;
+	ml_blockbuf_free(&u->buf);
+	free(u->arena);
+	free(u);
+}
+
+/* ----- one operation ---------------------------------------------------- */
+
+/* Reads the head of the next operation but descriptors; arg is absolute for
+ * base references. */
+static int head(struct ml_unzip *u, uint64_t left, struct ml_op_view *v,
+	struct ml_diag *diag)
+{
+	static const uint8_t kind[5] = {
+		ML_N_LIT, ML_N_COPY, ML_N_SELF, ML_N_ELEM, ML_N_ELEM
+	};
+	struct ml_rc *rc = &u->rc;
+	struct ml_state *s = &u->st;
+	unsigned unit;
+
+	while ((v->op = model_op(rc, s, 0)) == ML_OP_DESC) {
+		model_desc(rc, s);
+		if (s->type >= ML_NTYPE)
+			return ml_fail(diag, ML_EVERSION, ML_NOWHERE,
+				"unknown element type %u", s->type);
+		if (rc->p == rc->lim && rc->code == 0)
+			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+				"block ends in descriptors");
+	}
+	if (v->op > ML_OP_DESC)
+		return ml_fail(diag, ML_EVERSION, ML_NOWHERE,
+			"unknown operation %u", v->op);
+	v->type = v->op == ML_OP_DIFF || v->op == ML_OP_ALONE ? s->type : 0;
+	v->data = NULL;
+	v->arg = 0;
+	unit = v->type ? ml_type_bytes(v->type) : 1;
+	v->n = model_num(rc, s, kind[v->op], 0) + 1;
+	if (!v->n || v->n > left / unit)
+		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"operation exceeds its block");
+	v->bytes = v->n * unit;
+	if (v->op == ML_OP_COPY || v->op == ML_OP_DIFF)
+		v->arg = (uint64_t)model_disp(rc, s, 0) + u->tpos;
+	else if (v->op == ML_OP_SELF)
+		v->arg = model_dist(rc, s, 0);
+	if (v->op == ML_OP_SELF ? !v->arg || v->arg > u->tpos :
+		v->arg > MADE_MAX)
+		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"operation's address is out of range");
+	return ML_OK;
+}
+
+/* n bytes of elements: to u->data the elements, or the residuals of a DIFF
+ * against u->base. */
+static void elements(struct ml_unzip *u, const struct ml_op_view *v, size_t n)
+{
+	const struct ml_type *t = &ml_types[v->type];
+	struct ml_rc *rc = &u->rc;
+	struct ml_state *s = &u->st;
+	uint8_t *p = u->data, *b = u->base, *end = p + n;
+	unsigned f, j;
+
+	for (f = 0; p < end; f = (f + 1) % t->nfield) {
+		unsigned kind = t->f[f].kind, w = ml_kind_bytes[kind];
+		unsigned bits = ml_kind_bits(kind), eb = ml_kind_ebits[kind];
+
+		for (j = 0; j < t->f[f].n; j++, p += w, b += w) {
+			ml_word x, y = ml_elem_load(b, w);
+
+			if (v->op == ML_OP_ALONE) {
+				x = model_alone(rc, s, bits, eb, 0);
+				if (kind == ML_K_U4)
+					x |= model_alone(rc, s, 4, 0, 0) << 4;
+			} else if (kind == ML_K_U4) {
+				x = (model_diff(rc, s, 4, 0, y & 15, 0) - y) &
+					15;
+				x |= ((model_diff(rc, s, 4, 0, y >> 4, 0) -
+					(y >> 4)) & 15) << 4;
+			} else {
+				x = ml_residual(bits, eb, y, model_diff(rc, s,
+					bits, eb, y, 0));
+			}
+			ml_elem_store(p, w, x);
+		}
+	}
+}
+
+/* Makes the operation in pieces and emits them, unless only looked at. */
+static int body(struct ml_unzip *u, const struct ml_op_view *v, int look,
+	struct ml_diag *diag)
+{
+	size_t unit = v->type ? ml_type_bytes(v->type) : 1, k, i;
+	uint64_t left, at = v->arg;
+	int r = ML_OK;
+
+	if (v->op == ML_OP_COPY || v->op == ML_OP_SELF)
+		return look ? ML_OK : ml_blockbuf_op(&u->buf, v->op, 0, v->n,
+			v->arg, NULL, NULL, v->bytes, diag);
+	for (left = v->bytes; left && !r; left -= k, at += k) {
+		k = left < PIECE ? (size_t)left : PIECE - PIECE % unit;
+		if (v->op == ML_OP_LIT) {
+			for (i = 0; i < k; i++)
+				u->data[i] = (uint8_t)model_lit(&u->rc,
+					&u->st, 0);
+		} else {
+			if (v->op == ML_OP_DIFF && !u->bsrc)
+				return ml_fail(diag, ML_EBASE, ML_NOWHERE,
+					"residuals cannot be read without "
+					"the base");
+			if (v->op == ML_OP_DIFF)
+				r = ml_src_read(u->bsrc, at, u->base, k, diag);
+			if (r)
+				break;
+			elements(u, v, k);
+		}
+		if (!look)
+			r = ml_blockbuf_op(&u->buf, v->op, v->type, k / unit,
+				at, u->data, u->base, k, diag);
+	}
+	return r;
+}
+
+/* ----- blocks ----------------------------------------------------------- */
+
+static void tell_op(const struct ml_unzip *u, const struct ml_op_view *v,
+	struct ml_op_info *o)
+{
+	static const char *const name[] = {
+		"literal", "copy", "self", "residual", "alone"
+	};
+	static const char *const type[ML_NTYPE] = {
+		"bytes", "i8", "i16", "i32", "i64", "f16", "bf16", "f32",
+		"f64", "f8e4", "f8e5", "u4", "q4_0", "q4_1", "q5_0", "q5_1",
+		"q8_0", "q8_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k",
+		"q8_k", "iq4_xs", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs",
+		"iq3_s", "iq1_s", "iq1_m", "tq1_0", "tq2_0", "mxfp4"
+	};
+
+	o->op = name[v->op];
+	o->type = v->op == ML_OP_DIFF || v->op == ML_OP_ALONE ?
+		type[v->type] : "";
+	o->target = u->tpos;
+	o->bytes = v->bytes;
+	o->arg = v->arg;
+}
+
+/* What the coder has used of its input, in 1/256 byte. */
+static uint64_t used(const struct ml_unzip *u, const uint8_t *start)
+{
+	return (uint64_t)(u->rc.p - start) * 256 + 1024 -
+		u->rc.nraw * 32 - ml_log2(u->rc.range) / 8;
+}
+
+static int ranged(struct ml_unzip *u, const struct ml_block *b,
+	int (*tell)(void *, const struct ml_op_info *, struct ml_diag *),
+	void *arg, struct ml_diag *diag)
+{
+	struct ml_op_view v;
+	struct ml_op_info o;
+	uint64_t left = b->n_out, before = 0;
+	int r;
+
+	if (!u->lay)
+		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"range-coded block in a plain stream");
+	if (b->coder & 16)
+		model_reset(&u->st, u->arena, u->lay);
+	u->rc.p = b->code;
+	u->rc.lim = b->code + b->n;
+	rc_start(&u->rc);
+	while (left) {
+		r = head(u, left, &v, diag);
+		if (!r)
+			r = body(u, &v, tell != NULL, diag);
+		if (r)
+			return r;
+		if (tell) {
+			tell_op(u, &v, &o);
+			o.cost = used(u, b->code);
+			o.cost = o.cost > before ? o.cost - before : 0;
+			before += o.cost;
+			r = tell(arg, &o, diag);
+			if (r)
+				return r;
+		}
+		left -= v.bytes;
+		u->tpos += v.bytes;
+	}
+	if (u->rc.p != u->rc.lim)
+		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"bytes behind the last operation of a block");
+	return ML_OK;
+}
+
+static int plain(struct ml_unzip *u, const struct ml_block *b,
+	int (*tell)(void *, const struct ml_op_info *, struct ml_diag *),
+	void *arg, struct ml_diag *diag)
+{
+	const uint8_t *p = b->code, *end = p + b->n, *q;
+	struct ml_op_view v;
+	struct ml_op_info o;
+	uint64_t left = b->n_out;
+	int r;
+
+	while (p < end) {
+		q = p;
+		r = ml_op_read(&p, end, &v, diag);
+		if (r)
+			return r;
+		if (v.bytes > left)
+			break;
+		tell_op(u, &v, &o);
+		o.cost = (uint64_t)(p - q) * 256;
+		r = tell(arg, &o, diag);
+		if (r)
+			return r;
+		left -= v.bytes;
+		u->tpos += v.bytes;
+	}
+	if (left || p < end)
+		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"operations do not make what their block says");
+	return ML_OK;
+}
+
+/* A plain block of a coded stream: its residuals get their base bytes. */
+static int rebase(struct ml_unzip *u, const struct ml_block *b,
+	struct ml_diag *diag)
+{
+	const uint8_t *p = b->code, *end = p + b->n, *data;
+	uint64_t left = b->n_out, n, at;
+	struct ml_op_view v;
+	size_t unit, k;
+	int r;
+
+	while (p < end) {
+		r = ml_op_read(&p, end, &v, diag);
+		if (r)
+			return r;
+		if (v.bytes > left)
+			break;
+		left -= v.bytes;
+		u->tpos += v.bytes;
+		if (v.op != ML_OP_DIFF) {
+			r = ml_blockbuf_op(&u->buf, v.op, v.type, v.n, v.arg,
+				v.data, NULL, v.bytes, diag);
+			if (r)
+				return r;
+			continue;
+		}
+		if (!u->bsrc)
+			return ml_fail(diag, ML_EBASE, ML_NOWHERE,
+				"residuals cannot be read without the base");
+		unit = ml_type_bytes(v.type);
+		data = v.data;
+		for (n = v.bytes, at = v.arg; n; n -= k, at += k, data += k) {
+			k = n < PIECE ? (size_t)n : PIECE - PIECE % unit;
+			r = ml_src_read(u->bsrc, at, u->base, k, diag);
+			if (!r)
+				r = ml_blockbuf_op(&u->buf, v.op, v.type,
+					k / unit, at, data, u->base, k, diag);
+			if (r)
+				return r;
+		}
+	}
+	if (left || p < end)
+		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"operations do not make what their block says");
+	return ML_OK;
+}
+
+int ml_unzip_block(struct ml_unzip *u, const struct ml_block *b,
+	struct ml_diag *diag)
+{
+	return (b->coder & 15) ? ranged(u, b, NULL, NULL, diag) :
+		rebase(u, b, diag);
+}
+
+int ml_unzip_look(struct ml_unzip *u, const struct ml_block *b,
+	int (*tell)(void *arg, const struct ml_op_info *o,
+	struct ml_diag *diag), void *arg, struct ml_diag *diag)
+{
+	return (b->coder & 15) ? ranged(u, b, tell, arg, diag) :
+		plain(u, b, tell, arg, diag);
+}
+
+int ml_unzip_end(struct ml_unzip *u, struct ml_diag *diag)
+{
+	return ml_blockbuf_flush(&u->buf, diag);
+}
