@@ -64,7 +64,10 @@ check-long: ## all that takes longer: more faults, damage and memory, fuzzing
 check-built: all tests
 	B=$(B) CC="$(CC)" CFLAGS="$(CFLAGS)" tests/run $(T)
 
-tests: $(UNIT) $(TOOLS) $(FUZZ:%.c=$(B)/%)
+tests: $(UNIT) $(TOOLS) $(FUZZ:%.c=$(B)/%) $(B)/tests/data/.done
+
+$(B)/tests/data/.done: tests/data.sh $(B)/tests/mlgen
+	tests/data.sh $(B)/tests/mlgen $(@D)
 
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/libmallorn.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)

@@ -106,8 +106,7 @@ static int with_base(struct job *j, struct ml_block *b, struct ml_diag *diag)
 			continue;
 		if (!j->base)
 			return ml_fail(diag, ML_EBASE, ML_NOWHERE,
-				"residuals without their base values: name "
-				"the base's file with '-b'");
+				"residuals without their base values");
 		if (v.bytes > sizeof(j->more) - n)
 			return ml_fail(diag, ML_ELIMIT, ML_NOWHERE,
 				"more residuals than a block may hold");
@@ -127,14 +126,6 @@ static int with_base(struct job *j, struct ml_block *b, struct ml_diag *diag)
 	return ML_OK;
 }
 
-static int put_plain(void *ctx, const struct ml_block *b, struct ml_diag *diag)
-{
-	struct ml_block full = *b;
-	const int err = with_base(ctx, &full, diag);
-
-	return err ? err : put_block(ctx, &full, diag);
-}
-
 /* ===== the ways of a record ============================================= */
 
 /* SPAN and qunt of a stream whose labels stay where they are. */
@@ -144,14 +135,17 @@ static int pass(struct job *j, uint32_t tag, const uint8_t *p, size_t n,
 	return wrote(j, ml_out_record(&j->out, tag, p, n, diag));
 }
 
-static int on_span(struct job *j, const struct ml_span *sp,
-	struct ml_diag *diag)
+static int on_span(struct job *j, struct ml_span *sp, struct ml_diag *diag)
 {
+	int err = ML_OK;
+
 	if (j->zip)
-		return ml_zip_span(j->zip, sp, diag);
-	if (j->flat)
-		return ml_flat_span(j->flat, sp, put_span, diag);
-	return ML_OK;
+		err = ml_zip_span(j->zip, sp, diag);
+	if (j->flat) {
+		err = ml_flat_span(j->flat, sp, put_span, diag);
+		memset(sp, 0, sizeof(*sp)); /* flat owns its memory now */
+	}
+	return err;
 }
 
 static int on_block(struct job *j, struct ml_block *b, struct ml_diag *diag)
@@ -310,10 +304,11 @@ static int set_up(struct job *j, struct ml_head *h, int cls, int back,
 		sink.block = put_block;
 		return ml_zip_new(&j->zip, cls, &sink, diag);
 	}
-	/* a plain stream needs no model, but takes the same way */
-	cls = h->cls ? h->cls : ML_NANO;
+	if (!h->cls && h->kind == ML_KIND_DELTA && !j->base)
+		return ML_OK;
+	cls = h->cls; /* 0: plain, which takes the same way */
 	h->cls = 0;
-	sink.block = put_plain;
+	sink.block = put_block;
 	if (h->kind == ML_KIND_MODEL) {
 		sink.block = flatten;
 		err = ml_flat_new(&j->flat, put_data, j, diag);
@@ -415,6 +410,10 @@ int main(int argc, char **argv)
 		err = check_sum(&j, &done, &diag);
 	if (err && j.failed)
 		die_out(err, &diag);
+	if (err == ML_EBASE && !j.base && head.kind == ML_KIND_DELTA) {
+		warn_diag(path, &diag);
+		die(EX_BASE, "name the base's file with '-b'");
+	}
 	if (err && diag.off == ML_NOWHERE)
 		diag.off = ml_in_offset(j.in);
 	if (err)

@@ -31,12 +31,28 @@ void ml_blockbuf_free(struct ml_blockbuf *b)
 	b->code = b->base = NULL;
 }
 
+/* Writes the head of the open operation before its data. */
+static void close_op(struct ml_blockbuf *b)
+{
+	uint8_t *p = b->code + b->start, *data = p + ML_OP_HEAD_MAX;
+	size_t k, n;
+
+	if (!b->open)
+		return;
+	n = b->n - b->start - ML_OP_HEAD_MAX;
+	k = ml_op_head(p, b->op, b->type, b->units, b->at);
+	memmove(p + k, data, n);
+	b->n = b->start + k + n;
+	b->open = 0;
+}
+
 int ml_blockbuf_flush(struct ml_blockbuf *b, struct ml_diag *diag)
 {
 	struct ml_block blk = { 0 };
 
 	if (!b->n_out)
 		return ML_OK;
+	close_op(b);
 	blk.n_out = b->n_out;
 	blk.code = b->code;
 	blk.n = b->n;
@@ -47,6 +63,17 @@ int ml_blockbuf_flush(struct ml_blockbuf *b, struct ml_diag *diag)
 	b->n_out = 0;
 	b->window = 0;
 	return b->flush(b->arg, &blk, diag);
+}
+
+/* Whether an operation goes on where the open one ends. */
+static int goes_on(const struct ml_blockbuf *b, unsigned op, unsigned type,
+	uint64_t at, unsigned unit)
+{
+	if (!b->open || b->op != op || b->type != type)
+		return 0;
+	if (op == ML_OP_COPY || op == ML_OP_DIFF)
+		return at == b->at + b->units * unit;
+	return op != ML_OP_SELF || at == b->at;
 }
 
 int ml_blockbuf_op(void *arg, unsigned op, unsigned type, uint64_t units,
@@ -61,23 +88,35 @@ int ml_blockbuf_op(void *arg, unsigned op, unsigned type, uint64_t units,
 
 	(void)bytes;
 	while (units) {
+		if (!goes_on(b, op, type, at, unit)) {
+			close_op(b);
+			if (CODE_CAP - b->n < ML_OP_HEAD_MAX + unit ||
+				(data && ML_BLOCK_OUT - b->ndata < unit)) {
+				r = ml_blockbuf_flush(b, diag);
+				if (r)
+					return r;
+			}
+			b->open = 1;
+			b->start = b->n;
+			b->n += ML_OP_HEAD_MAX;
+			b->op = op;
+			b->type = type;
+			b->units = 0;
+			b->at = at;
+		}
 		k = units;
 		if (data) {
 			room = CODE_CAP - b->n;
-			room = room > ML_OP_HEAD_MAX ? room - ML_OP_HEAD_MAX : 0;
 			if (room > ML_BLOCK_OUT - b->ndata)
 				room = ML_BLOCK_OUT - b->ndata;
 			if (k > room / unit)
 				k = room / unit;
-		}
-		if (!k || CODE_CAP - b->n < ML_OP_HEAD_MAX) {
-			r = ml_blockbuf_flush(b, diag);
-			if (r)
-				return r;
-			continue;
-		}
-		b->n += ml_op_head(b->code + b->n, op, type, k, at);
-		if (data) {
+			if (!k) {
+				r = ml_blockbuf_flush(b, diag);
+				if (r)
+					return r;
+				continue;
+			}
 			memcpy(b->code + b->n, data, k * unit);
 			b->n += k * unit;
 			b->ndata += k * unit;
@@ -87,10 +126,12 @@ int ml_blockbuf_op(void *arg, unsigned op, unsigned type, uint64_t units,
 			memcpy(b->base + b->nbase, base, k * unit);
 			b->nbase += k * unit;
 			base += k * unit;
-			at += k * unit;
 		}
+		if (op == ML_OP_COPY || op == ML_OP_DIFF)
+			at += k * unit;
 		if (op == ML_OP_SELF && at > b->window)
 			b->window = at;
+		b->units += k;
 		b->n_out += k * unit;
 		units -= k;
 	}

@@ -226,7 +226,7 @@ static int ranged(struct ml_unzip *u, const struct ml_block *b,
 	int (*tell)(void *, const struct ml_op_info *, struct ml_diag *),
 	void *arg, struct ml_diag *diag)
 {
-	struct ml_op_view v;
+	struct ml_op_view v = { 0 };
 	struct ml_op_info o;
 	uint64_t left = b->n_out, before = 0;
 	int r;

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ml-diff: two model files to a patch. The pipeline of ml-split, ml-delta,
+ * ml-zipnn and ml-pack in one process; the patch appears only after it was
+ * applied to the old file and made the new one.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mldec.h"
+#include "prove.h"
+#include "util.h"
+
+const char ml_prog[] = "ml-diff";
+
+static const char usage[] =
+	"usage: ml-diff [-hlqvV] [-c class] [-f format] [-o file] [-r release]\n"
+	"               old new\n"
+	"Writes the patch that makes the model file new of the model file old.\n"
+	"One of them may be '-'.\n"
+	"  -c class    memory class that applying needs: nano, micro or full\n"
+	"              (nano; micro for files of 2 GiB or more)\n"
+	"  -f format   raw, safetensors, gguf, onnx or tflite (by content)\n"
+	"  -l          keep the labels of tensors in the patch\n"
+	"  -o file     write to file (standard output)\n"
+	"  -q          no warnings, no progress\n"
+	"  -r release  a counter for the header\n"
+	"  -v          a line per tensor on standard error\n"
+	"  -h, -V      this help, the version\n";
+
+#define NANO_MAX (UINT64_C(1) << 31)
+
+struct option {
+	const char *format, *output;
+	int cls, labels, quiet, verbose;
+	uint64_t release;
+};
+
+/* A model, all of it. */
+struct side {
+	const char *path;
+	struct ml_src *src;
+	struct ml_model model;
+};
+
+static void told(void *arg, uint64_t done)
+{
+	struct progress *pr = arg;
+
+	progress_add(pr, done - pr->done);
+}
+
+static void load(struct side *s, const struct option *o,
+	uint8_t sha[ML_SHA256_LEN])
+{
+	struct ml_diag diag;
+	int err;
+
+	s->src = in_src(s->path);
+	err = ml_model_read(&s->model, s->src, o->format, &diag);
+	if (err)
+		die_diag(s->path, err, &diag);
+	if (diag.why[0] && !o->quiet) {
+		warn_diag(s->path, &diag);
+		warn("taking it as one opaque span");
+	}
+	err = ml_src_sha256(s->src, sha, &diag);
+	if (err)
+		die_diag(s->path, err, &diag);
+}
+
+static void unload(struct side *s)
+{
+	ml_model_free(&s->model);
+	ml_src_free(s->src);
+}
+
+/* ===== the stages ======================================================= */
+
+static int zip_span(void *ctx, const struct ml_span *sp, struct ml_diag *diag)
+{
+	return ml_zip_span(ctx, sp, diag);
+}
+
+static int zip_block(void *ctx, const struct ml_block *b, struct ml_diag *diag)
+{
+	return ml_zip_block(ctx, b, diag);
+}
+
+static int pack_span(void *ctx, const struct ml_span *sp, struct ml_diag *diag)
+{
+	return ml_pack_span(ctx, sp, diag);
+}
+
+static int drop_span(void *ctx, const struct ml_span *sp, struct ml_diag *diag)
+{
+	(void)ctx;
+	(void)sp;
+	(void)diag;
+	return ML_OK;
+}
+
+static int pack_block(
+	void *ctx, const struct ml_block *b, struct ml_diag *diag)
+{
+	return ml_pack_block(ctx, b, diag);
+}
+
+/* Fills the packer. */
+static void diff(struct ml_packer *p, const struct side *old,
+	const struct side *new, const struct option *o, int cls)
+{
+	struct ml_sink to_pack = {p, drop_span, pack_block};
+	struct ml_sink to_zip = {NULL, zip_span, zip_block};
+	struct ml_delta_opt opt = {.progress = told};
+	struct ml_zip *zip;
+	struct progress pr;
+	struct ml_diag diag;
+	int err;
+
+	if (o->labels)
+		to_pack.span = pack_span;
+	opt.log = o->verbose ? stderr : NULL;
+	opt.arg = &pr;
+	err = ml_zip_new(&zip, cls, &to_pack, &diag);
+	if (err)
+		die_diag(new->path, err, &diag);
+	to_zip.ctx = zip;
+	progress_start(&pr, new->model.size, o->quiet || o->verbose);
+	err = ml_delta(&old->model, old->src, &new->model, new->src, &opt,
+		&to_zip, &diag);
+	if (!err)
+		err = ml_zip_end(zip, &diag);
+	progress_end(&pr);
+	if (err)
+		die_diag(new->path, err, &diag);
+	ml_zip_free(zip);
+}
+
+/* Refuses its own work when it is wrong. */
+static void prove(struct ml_packer *p, const struct ml_patch_info *info,
+	struct ml_src *old, const struct option *o, struct ml_proven *out)
+{
+	struct progress pr;
+	struct ml_diag diag;
+	int err;
+
+	progress_start(&pr, info->target_size, o->quiet);
+	err = ml_pack_proven(p, info, old, told, &pr, out, &diag);
+	progress_end(&pr);
+	if (err && ml_exit_status(err) == EX_SYSTEM)
+		die_out(err, &diag);
+	if (err == ML_ELIMIT)
+		die(EX_INPUT, "%s", diag.why);
+	if (err)
+		die(EX_INPUT, "the patch failed its proof: %s (a file that "
+			"changed meanwhile, or an internal error)", diag.why);
+	if (!o->labels && ml_src_size(out->patch) >
+		info->target_size + ML_PATCH_OVERHEAD)
+		die(EX_INPUT, "internal error: a patch of %llu bytes for a "
+			"file of %llu",
+			(unsigned long long)ml_src_size(out->patch),
+			(unsigned long long)info->target_size);
+}
+
+/* ===== arguments ======================================================== */
+
+static int class_by_name(const char *s)
+{
+	static const char *const name[] = {"nano", "micro", "full"};
+	int i;
+
+	for (i = 0; i < 3; i++)
+		if (strcmp(s, name[i]) == 0)
+			return i + 1;
+	usage_error(usage, "unknown class after '-c'");
+}
+
+static const char *format_known(const char *name)
+{
+	if (strcmp(name, "raw") != 0 && !ml_reader_by_name(name))
+		usage_error(usage, "unknown format after '-f'");
+	return name;
+}
+
+static uint64_t number(const char *s)
+{
+	unsigned long long v;
+	char *end;
+
+	errno = 0;
+	v = strtoull(s, &end, 10);
+	if (*s < '0' || *s > '9' || *end || errno || v >> 63)
+		usage_error(usage, "not a number below 2^63 after '-r'");
+	return v;
+}
+
+int main(int argc, char **argv)
+{
+	struct ml_patch_info info = {.has_base = 1};
+	struct option o = {.cls = 0};
+	struct ml_proven proven;
+	struct ml_packer *p;
+	struct side old, new;
+	struct ml_diag diag;
+	struct out out;
+	int c, err;
+
+	/* arguments */
+	opterr = 0;
+	while ((c = getopt(argc, argv, ":c:f:hlo:qr:vV")) != -1) {
+		switch (c) {
+		case 'c': o.cls = class_by_name(optarg); break;
+		case 'f': o.format = format_known(optarg); break;
+		case 'h': help(usage);
+		case 'l': o.labels = 1; break;
+		case 'o': o.output = optarg; break;
+		case 'q': o.quiet = 1; break;
+		case 'r': o.release = number(optarg); break;
+		case 'v': o.verbose = 1; break;
+		case 'V': version();
+		default: bad_option(usage, c);
+		}
+	}
+	if (argc - optind != 2)
+		usage_error(usage, "not two files");
+	old.path = argv[optind];
+	new.path = argv[optind + 1];
+	if (strcmp(old.path, "-") == 0 && strcmp(new.path, "-") == 0)
+		usage_error(
+			usage, "old and new cannot both be standard input");
+
+	/* prepare */
+	load(&old, &o, info.base_sha);
+	load(&new, &o, info.target_sha);
+	info.release = o.release;
+	info.base_size = old.model.size;
+	info.target_size = new.model.size;
+	info.cls = info.base_size < NANO_MAX && info.target_size < NANO_MAX ?
+		ML_NANO : ML_MICRO;
+	if (o.cls && o.cls < info.cls)
+		die(EX_INPUT, "files of 2 GiB or more are too large for the "
+			"class nano");
+	if (o.cls)
+		info.cls = o.cls;
+	err = ml_pack_new(&p, &diag);
+	if (err)
+		die_out(err, &diag);
+	out_open(&out, o.output, 1);
+
+	/* stream */
+	diff(p, &old, &new, &o, info.cls);
+	prove(p, &info, old.src, &o, &proven);
+	err = ml_src_copy(proven.patch, out.f, &diag);
+	if (err)
+		die_out(err, &diag);
+
+	/* close */
+	ml_proven_free(&proven);
+	ml_pack_free(p);
+	unload(&old);
+	unload(&new);
+	return out_close(&out);
+}
