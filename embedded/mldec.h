@@ -105,6 +105,14 @@ size_t ml_dec_arena(int cls); /* 0 for an unknown class */
 #define ML_DEC_LOOK 48 /* bytes that one step of decoding may need */
 #define ML_DEC_BUF_MIN 16
 
+/* On large machines the coder is worth being written out for every type of
+ * element; on small ones its size counts. */
+#if ML_DEC_CLASS >= 3 && defined(__GNUC__)
+#define ML_INLINE static inline __attribute__((always_inline))
+#else
+#define ML_INLINE static
+#endif
+
 #define ML_TOP (1u << 24) /* the coder's range is kept at least so large */
 
 /* The range coder and its input. A private part of struct ml_dec. */

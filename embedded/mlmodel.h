@@ -145,7 +145,7 @@ struct ml_layout {
 	struct ml_set f, i;
 };
 
-#define ML_NFLAG 3
+#define ML_NFLAG 4
 #define ML_LAYOUT(OPC, NK, D, PAIRS, LITC, LSH, BANKS, FS, IS, F, I) { \
 	7u * (OPC) + ML_NFLAG + (NK) * (D) + (PAIRS) * ((FS) + (IS)) + \
 		255u * (LITC), \
@@ -219,7 +219,7 @@ static void model_reset(struct ml_state *s, void *arena,
 #if ML_DEC_CLASS >= 2
 /* 65536 / (n + 1.5): the slow bank learns at first as fast as counting. */
 #define ML_AGE_MAX 126
-static inline uint32_t model_rate(unsigned age)
+ML_INLINE uint32_t model_rate(unsigned age)
 {
 	static const uint16_t rate[ML_AGE_MAX + 1] = {
 		43691, 26214, 18725, 14564, 11916, 10082, 8738, 7710, 6899,
@@ -240,7 +240,7 @@ static inline uint32_t model_rate(unsigned age)
 #endif
 
 /* One bit by chance number i. */
-static inline unsigned model_bit(ML_RC *rc, struct ml_state *s, uint32_t i,
+ML_INLINE unsigned model_bit(ML_RC *rc, struct ml_state *s, uint32_t i,
 	unsigned y)
 {
 	uint16_t *f = s->prob + i;
@@ -272,7 +272,7 @@ static inline unsigned model_bit(ML_RC *rc, struct ml_state *s, uint32_t i,
 }
 
 /* `bits` bits, most significant first, by the 2^bits - 1 chances from i. */
-static inline unsigned model_tree(ML_RC *rc, struct ml_state *s, uint32_t i,
+ML_INLINE unsigned model_tree(ML_RC *rc, struct ml_state *s, uint32_t i,
 	unsigned bits, unsigned v)
 {
 	unsigned m = 1;
@@ -283,7 +283,7 @@ static inline unsigned model_tree(ML_RC *rc, struct ml_state *s, uint32_t i,
 }
 
 /* As it is, up to 64 bits. */
-static inline ml_word model_raw(ML_RC *rc, unsigned n, ml_word v)
+ML_INLINE ml_word model_raw(ML_RC *rc, unsigned n, ml_word v)
 {
 	ml_word r = 0;
 	unsigned at = 0;
@@ -296,13 +296,17 @@ static inline ml_word model_raw(ML_RC *rc, unsigned n, ml_word v)
 	return r;
 }
 
-static inline unsigned model_bits(ml_word v)
+ML_INLINE unsigned model_bits(ml_word v)
 {
+#if ML_DEC_CLASS >= 3 && defined(__GNUC__)
+	return v ? 64 - (unsigned)__builtin_clzll(v) : 0;
+#else
 	unsigned n = 0;
 
 	while (v)
 		n++, v >>= 1;
 	return n;
+#endif
 }
 
 /* ----- numbers, ops, addresses ------------------------------------------ */
@@ -354,38 +358,44 @@ static inline void model_desc(ML_RC *rc, struct ml_state *s)
 	s->k1 = s->k2 = 0;
 }
 
-/* The displacement (base offset - target offset) of a COPY or DIFF. */
+/* The displacement (base offset - target offset) of a COPY or DIFF: as the
+ * last one, as the one before, one step on from both (where every record of a
+ * file has grown by as much), or new. */
 static inline ml_soff model_disp(ML_RC *rc, struct ml_state *s, ml_soff disp)
 {
+	uint32_t at = s->lay->flag;
+	ml_soff on = (ml_soff)(2 * (ml_off)s->disp[0] - (ml_off)s->disp[1]);
 	ml_off d, z;
 
-	if (model_bit(rc, s, s->lay->flag, disp != s->disp[0])) {
-		if (model_bit(rc, s, s->lay->flag + 1u, disp != s->disp[1])) {
-			d = (ml_off)disp - (ml_off)s->disp[0];
-			z = d << 1 ^ (0 - (d >> (sizeof d * 8 - 1)));
-			z = model_num(rc, s, ML_N_DISP, z);
-			d = z >> 1 ^ (0 - (z & 1));
-			disp = (ml_soff)(d + (ml_off)s->disp[0]);
-		} else {
-			disp = s->disp[1];
-		}
-		s->disp[1] = s->disp[0];
-		s->disp[0] = disp;
+	if (!model_bit(rc, s, at, disp != s->disp[0]))
+		return s->disp[0];
+	if (!model_bit(rc, s, at + 1, disp != on)) {
+		disp = on;
+	} else if (!model_bit(rc, s, at + 2, disp != s->disp[1])) {
+		disp = s->disp[1];
+	} else {
+		d = (ml_off)disp - (ml_off)s->disp[0];
+		z = d << 1 ^ (0 - (d >> (sizeof d * 8 - 1)));
+		z = model_num(rc, s, ML_N_DISP, z);
+		d = z >> 1 ^ (0 - (z & 1));
+		disp = (ml_soff)(d + (ml_off)s->disp[0]);
 	}
-	return s->disp[0];
+	s->disp[1] = s->disp[0];
+	s->disp[0] = disp;
+	return disp;
 }
 
 /* The distance of a SELF, from 1. */
 static inline ml_off model_dist(ML_RC *rc, struct ml_state *s, ml_off dist)
 {
-	if (model_bit(rc, s, s->lay->flag + 2u, dist != s->dist))
+	if (model_bit(rc, s, s->lay->flag + 3u, dist != s->dist))
 		s->dist = model_num(rc, s, ML_N_DIST, dist - 1) + 1;
 	return s->dist;
 }
 
 /* ----- elements --------------------------------------------------------- */
 
-static inline uint32_t model_set(const struct ml_state *s, int isint)
+ML_INLINE uint32_t model_set(const struct ml_state *s, int isint)
 {
 	unsigned set = s->set < s->lay->pairs ? s->set : 0;
 
@@ -395,7 +405,7 @@ static inline uint32_t model_set(const struct ml_state *s, int isint)
 
 /* The low n bits under the leading one (or of a mantissa): the first ones in
  * the context of the class k, the rest raw. */
-static inline ml_word model_low(ML_RC *rc, struct ml_state *s,
+ML_INLINE ml_word model_low(ML_RC *rc, struct ml_state *s,
 	const struct ml_set *t, uint32_t at, unsigned c, unsigned k, unsigned n,
 	ml_word v)
 {
@@ -416,7 +426,7 @@ static inline ml_word model_low(ML_RC *rc, struct ml_state *s,
 }
 
 /* A class, from 1: as distance from `first` in a tree, else in 6 raw bits. */
-static inline unsigned model_class(ML_RC *rc, struct ml_state *s,
+ML_INLINE unsigned model_class(ML_RC *rc, struct ml_state *s,
 	const struct ml_set *t, uint32_t at, unsigned c, unsigned first,
 	unsigned k)
 {
@@ -428,20 +438,20 @@ static inline unsigned model_class(ML_RC *rc, struct ml_state *s,
 	return y < esc ? y + first : (unsigned)rc_raw(rc, 6, k - 1) + 1;
 }
 
-static inline ml_word model_mask(unsigned width)
+ML_INLINE ml_word model_mask(unsigned width)
 {
 	return ((ml_word)1 << (width - 1) << 1) - 1;
 }
 
 /* Monotone order of floats: negative ones complemented, and back. */
-static inline ml_word model_map(unsigned width, ml_word v)
+ML_INLINE ml_word model_map(unsigned width, ml_word v)
 {
 	ml_word sign = (ml_word)1 << (width - 1);
 
 	return v & sign ? ~v & model_mask(width) : v | sign;
 }
 
-static inline ml_word model_unmap(unsigned width, ml_word v)
+ML_INLINE ml_word model_unmap(unsigned width, ml_word v)
 {
 	ml_word sign = (ml_word)1 << (width - 1);
 
@@ -449,7 +459,7 @@ static inline ml_word model_unmap(unsigned width, ml_word v)
 }
 
 /* The context, 0..15, of an element whose base is b. */
-static inline unsigned model_ctx(const struct ml_state *s, unsigned width,
+ML_INLINE unsigned model_ctx(const struct ml_state *s, unsigned width,
 	unsigned ebits, ml_word b)
 {
 	unsigned e, k;
@@ -471,7 +481,7 @@ static inline unsigned model_ctx(const struct ml_state *s, unsigned width,
 }
 
 /* An element t of a DIFF with base b. */
-static inline ml_word model_diff(ML_RC *rc, struct ml_state *s, unsigned width,
+ML_INLINE ml_word model_diff(ML_RC *rc, struct ml_state *s, unsigned width,
 	unsigned ebits, ml_word b, ml_word t)
 {
 	const struct ml_set *set = ebits ? &s->lay->f : &s->lay->i;
@@ -503,7 +513,7 @@ static inline ml_word model_diff(ML_RC *rc, struct ml_state *s, unsigned width,
 
 /* The exponent of an element without a base: bit by bit where there is room
  * for that, else as distance below e0, or raw. */
-static inline unsigned model_exponent(ML_RC *rc, struct ml_state *s,
+ML_INLINE unsigned model_exponent(ML_RC *rc, struct ml_state *s,
 	const struct ml_set *t, uint32_t at, unsigned c, unsigned ebits,
 	unsigned e)
 {
@@ -541,7 +551,7 @@ static inline void model_remember(struct ml_state *s, unsigned k)
 
 /* An element coded without a base: an integer as its distance from a centre,
  * a float by sign, exponent below e0 (its class) and mantissa. */
-static inline ml_word model_alone(ML_RC *rc, struct ml_state *s,
+ML_INLINE ml_word model_alone(ML_RC *rc, struct ml_state *s,
 	unsigned width, unsigned ebits, ml_word t)
 {
 	const struct ml_set *set = ebits ? &s->lay->f : &s->lay->i;
@@ -585,7 +595,7 @@ static inline ml_word model_alone(ML_RC *rc, struct ml_state *s,
 }
 
 /* A byte of a LIT. */
-static inline unsigned model_lit(ML_RC *rc, struct ml_state *s, unsigned v)
+ML_INLINE unsigned model_lit(ML_RC *rc, struct ml_state *s, unsigned v)
 {
 	unsigned m;
 

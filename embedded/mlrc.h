@@ -6,13 +6,13 @@
 #include "mldec.h"
 
 /* Behind the end there are zeros: an encoder cuts those that it would send. */
-static inline unsigned rc_byte(struct ml_rc *rc)
+ML_INLINE unsigned rc_byte(struct ml_rc *rc)
 {
 	return rc->p < rc->lim ? *rc->p++ : 0;
 }
 
 /* LZMA's binary range decoder with 16-bit chances. */
-static inline unsigned rc_bit(struct ml_rc *rc, uint32_t p0, unsigned y)
+ML_INLINE unsigned rc_bit(struct ml_rc *rc, uint32_t p0, unsigned y)
 {
 	uint32_t bound = (rc->range >> 16) * p0;
 
@@ -33,7 +33,7 @@ static inline unsigned rc_bit(struct ml_rc *rc, uint32_t p0, unsigned y)
 
 /* Raw bits come from a reservoir that is filled from the same bytes at the
  * moment of need: cheaper than coding them, and one input serves both. */
-static inline uint32_t rc_raw(struct ml_rc *rc, unsigned n, uint32_t v)
+ML_INLINE uint32_t rc_raw(struct ml_rc *rc, unsigned n, uint32_t v)
 {
 	while (rc->nraw < n) {
 		rc->raw |= (uint32_t)rc_byte(rc) << rc->nraw;

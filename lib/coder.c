@@ -26,13 +26,13 @@ struct rc_enc {
 	int full;
 };
 
-static inline void rc_fetch(struct rc_enc *rc)
+ML_INLINE void rc_fetch(struct rc_enc *rc)
 {
 	rc->place[rc->nplace++] = (uint32_t)rc->nout;
 	rc->out[rc->nout++] = 0;
 }
 
-static inline unsigned rc_bit(struct rc_enc *rc, uint32_t p0, unsigned y)
+ML_INLINE unsigned rc_bit(struct rc_enc *rc, uint32_t p0, unsigned y)
 {
 	uint32_t bound = (rc->range >> 16) * p0;
 	size_t i;
@@ -58,7 +58,7 @@ static inline unsigned rc_bit(struct rc_enc *rc, uint32_t p0, unsigned y)
 	return y;
 }
 
-static inline uint32_t rc_raw(struct rc_enc *rc, unsigned n, uint32_t v)
+ML_INLINE uint32_t rc_raw(struct rc_enc *rc, unsigned n, uint32_t v)
 {
 	uint32_t left = v;
 	unsigned m;

@@ -327,6 +327,12 @@ static void consider(struct cand *best, int op, uint64_t arg, size_t len,
 	}
 }
 
+/* The displacement one step on from the last two. */
+static int64_t onward(const struct ml_match *m)
+{
+	return (int64_t)(2 * (uint64_t)m->disp[0] - (uint64_t)m->disp[1]);
+}
+
 static void try_base(struct ml_match *m, struct cand *best, int64_t disp,
 	size_t i, size_t end, size_t lits, unsigned lit)
 {
@@ -341,7 +347,7 @@ static void try_base(struct ml_match *m, struct cand *best, int64_t disp,
 	if (len < 2)
 		return;
 	back = base_back(m, off, i, lits);
-	if (disp == m->disp[1])
+	if (disp == m->disp[1] || disp == onward(m))
 		price += 1;
 	else if (d)
 		price += PRICE_NEW + (int64_t)ml_bitlen(
@@ -364,8 +370,10 @@ static void find(struct ml_match *m, struct cand *best, size_t i, size_t end,
 	index_window(m, i);
 	if (m->bsize) {
 		try_base(m, best, m->disp[0], i, end, lits, lit);
-		if (m->disp[1] != m->disp[0])
+		if (m->disp[1] != m->disp[0]) {
 			try_base(m, best, m->disp[1], i, end, lits, lit);
+			try_base(m, best, onward(m), i, end, lits, lit);
+		}
 	}
 	for (kind = 0; kind < 2 && m->bsize; kind++) {
 		unsigned want = kind ? FAR : NEAR;

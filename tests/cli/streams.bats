@@ -1,0 +1,228 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# Streams between the programs: cut, damaged, of the wrong kind, and all the
+# ways in which stages can be left out or repeated.
+load ../helper
+
+# A plain, a delta and a coded stream of a few hundred bytes.
+small() {
+	rand a 500 >a
+	{ cat a; echo more; } >b
+	ml-split a >s.a
+	ml-split b >s.b
+	ml-delta s.a s.b >s.delta
+	ml-zipnn <s.delta >s.coded
+	ml-split b | ml-zipnn >s.alone
+}
+
+@test "cut anywhere: status 1" {
+	small
+	for f in s.a s.delta s.coded s.alone; do
+		case $f in
+		s.a) progs='ml-join ml-zipnn ml-pack' ;;
+		s.alone) progs='ml-pack' ;;
+		s.delta) progs='ml-zipnn ml-pack' ;;
+		*) progs='ml-pack' ;;
+		esac
+		for p in $progs; do
+			for ((i = 0; i < $(size $f); i += 1 + i / 90)); do
+				head -c $i $f >cut
+				r 1 "$p" cut || { echo "$f $i"; false; }
+			done
+			head -c $(($(size $f) - 1)) $f >cut
+			r 1 "$p" cut
+		done
+	done
+	for f in s.a s.b; do
+		head -c 200 $f >cut
+		refuse 1 ml-delta cut s.b
+		refuse 1 ml-delta s.a cut
+		refuse 1 ml-ls cut
+	done
+}
+
+@test "any flipped bit: status 1, or 5 for what is unknown" {
+	small
+	for f in s.a s.delta s.coded; do
+		p=ml-pack
+		[ $f != s.a ] || p=ml-join
+		for ((i = 0; i < $(size $f); i += 1 + i / 200)); do
+			flip $f $i $((i % 8)) >bad
+			s=0
+			$p bad >out 2>err || s=$?
+			[[ $s = [15] ]] || { echo "$f byte $i: $s"; false; }
+		done
+	done
+}
+
+@test "bytes after DONE: status 1" {
+	small
+	for f in s.a s.delta s.coded; do
+		{ cat $f; printf '\0'; } >bad
+		r 1 ml-pack bad
+		{ cat $f $f; } >bad
+		r 1 ml-pack bad
+	done
+	cat s.a s.b >bad
+	r 1 ml-join bad
+	r 1 ml-zipnn bad
+	refuse 1 ml-delta bad s.b
+}
+
+@test "no stream at all: status 1" {
+	echo 'no stream' >text
+	small
+	for p in ml-join ml-zipnn ml-pack; do
+		for f in text /dev/null "$D/old.bf16.st"; do
+			refuse 1 $p $f
+		done
+	done
+	refuse 1 ml-zipnn -d text
+	refuse 1 ml-pack -d text
+	refuse 1 ml-pack -d s.a
+	refuse 1 ml-delta text s.b
+	refuse 1 ml-delta s.a text
+	ml-diff a b >p
+	refuse 1 ml-join p
+	refuse 1 ml-pack p
+}
+
+@test "a stream of the wrong kind is refused with a hint" {
+	small
+	r 1 ml-join s.delta
+	r 1 ml-join s.coded
+	refuse 1 ml-delta s.coded s.b
+	refuse 1 ml-delta s.alone s.b
+	says decode
+	refuse 1 ml-delta s.delta s.b
+}
+
+@test "ml-split f | ml-join is cat f" {
+	printf 'text\n' >text
+	rand x 70000 >random
+	head -c 300000 /dev/zero >zeros
+	printf '' >empty
+	for f in "$D"/old.* "$D"/*.bf16.st text random zeros empty /dev/null; do
+		ml-split -q "$f" | ml-join | cmp - "$f"
+	done
+}
+
+@test "ml-split f | ml-zipnn | ml-zipnn -d is ml-split f" {
+	for f in "$D"/old.* /dev/null "$BATS_TEST_FILENAME"; do
+		ml-split -q "$f" >s
+		ml-zipnn <s >z
+		ml-zipnn -d <z >d
+		cmp d s
+		ml-zipnn -d <z | ml-join | cmp - "$f"
+	done
+}
+
+@test "without ml-delta: a compressed model" {
+	for f in "$D"/old.* /dev/null; do
+		ml-split -q "$f" | ml-zipnn | ml-pack >z
+		ml-apply <z | cmp - "$f"
+		[ "$(size z)" -le $(($(size "$f") + 4096)) ]
+		ml-pack -d <z | ml-zipnn -d | ml-join | cmp - "$f"
+	done
+	ml-split "$D/old.bf16.st" | ml-zipnn | ml-pack >z
+	[ "$(size z)" -lt $(($(size "$D/old.bf16.st") * 9 / 10)) ]
+}
+
+@test "without ml-zipnn, and with nothing but ml-pack" {
+	for m in bf16.st q8_0.gguf f32.onnx int8.tflite; do
+		old=$D/old.$m new=$D/new.$m
+		ml-split "$old" | ml-delta - <(ml-split "$new") | ml-pack >p
+		ml-apply "$old" <p | cmp - "$new"
+		[ "$(size p)" -le $(($(size "$new") + 160 + 4096)) ]
+		ml-split "$new" | ml-pack >q
+		ml-apply <q | cmp - "$new"
+	done
+}
+
+@test "ml-zipnn twice is ml-zipnn once" {
+	small
+	ml-zipnn <s.coded >twice
+	cmp twice s.coded
+	ml-zipnn <s.alone >twice
+	cmp twice s.alone
+	ml-zipnn -d <s.a >same
+	cmp same s.a
+}
+
+@test "coded, decoded and coded again: the same patch" {
+	for m in bf16.st q4_0.gguf int8.tflite; do
+		old=$D/old.$m new=$D/new.$m
+		ml-split "$old" | ml-delta - <(ml-split "$new") >delta
+		ml-zipnn <delta >z
+		ml-zipnn -d -b "$old" <z >d
+		ml-zipnn -b "$old" <d >again
+		ml-pack <again >p
+		ml-apply "$old" <p | cmp - "$new"
+		ml-pack <d >p
+		ml-apply "$old" <p | cmp - "$new"
+	done
+}
+
+@test "ml-pack -d and back: the same patch" {
+	for m in bf16.st q4_0.gguf; do
+		old=$D/old.$m new=$D/new.$m
+		ml-diff "$old" "$new" >p
+		ml-pack -d <p >s
+		ml-pack <s >again
+		cmp again p
+		ml-pack -b "$old" -t "$new" <s >again
+		cmp again p
+	done
+}
+
+@test "the classes: nano, micro and full" {
+	old=$D/old.bf16.st new=$D/new.bf16.st
+	for c in nano micro full; do
+		r 0 ml-diff -c $c "$old" "$new"
+		mv out p
+		r 0 ml-apply -c $c "$old" p
+		cmp out "$new"
+		ml-split "$old" | ml-delta - <(ml-split "$new") |
+			ml-zipnn -c $c | ml-pack >q
+		cmp p q
+	done
+	refuse 5 ml-apply -c nano "$old" p
+}
+
+@test "the pipeline and ml-diff make the same patch" {
+	for m in bf16.st f32.st q8_0.gguf int8.onnx int8.tflite; do
+		pipe "$D/old.$m" "$D/new.$m"
+		mv p piped
+		trip "$D/old.$m" "$D/new.$m"
+		cmp p piped
+	done
+}
+
+@test "a filter of one's own between the stages" {
+	ml-split "$D/old.bf16.st" | cat | dd bs=777 2>dd.err | ml-join |
+		cmp - "$D/old.bf16.st"
+	ml-split "$D/old.bf16.st" | zstd -q | zstd -q -d | ml-join |
+		cmp - "$D/old.bf16.st"
+}
+
+@test "ml-pack proves: a wrong base or target is refused" {
+	small
+	refuse 4 ml-pack -b b s.coded
+	refuse 7 ml-pack -b a -t a s.coded
+	r 0 ml-pack -b a -t b s.coded
+	refuse 7 ml-pack -b a -t a -o p s.coded
+	[ ! -e p ]
+	r 7 ml-pack -t a s.alone
+	r 0 ml-pack -t b s.alone
+}
+
+@test "the release counter is carried" {
+	small
+	ml-pack -r 4711 s.coded >p
+	ml-apply a <p | cmp - b
+	ml-apply -v a <p 2>err >out
+	says 'release 4711'
+	ml-diff -r 9 a b >p
+	ml-apply -v a <p 2>err >out
+	says 'release 9'
+}

@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Writes the vectors of plain patches, good/*.hex and bad/*.hex, by ml-patch(5)
+and nothing else of the project. A vector is lines "key: value": why it is
+there, the exit status of ml-apply (bad ones), base and patch in hex, and of
+good ones the target. usage: make.py FOLDER"""
+import hashlib
+import os
+import struct
+import sys
+import zlib
+
+BASE = bytes((i * 37 + 11) & 255 for i in range(64))
+
+
+def v(n):
+    out = b''
+    while n > 127:
+        out += bytes([n & 127 | 128])
+        n >>= 7
+    return out + bytes([n])
+
+
+def crc(b):
+    return b + struct.pack('<I', zlib.crc32(b))
+
+
+def lit(b):
+    return b'\0' + v(len(b)) + b
+
+
+def copy(n, at):
+    return b'\1' + v(n) + v(at)
+
+
+def self_(n, dist):
+    return b'\2' + v(n) + v(dist)
+
+
+def diff(kind, units, at, res):
+    return b'\3' + bytes([kind]) + v(units) + v(at) + res
+
+
+def alone(kind, units, data):
+    return b'\4' + bytes([kind]) + v(units) + data
+
+
+def record(n, code, coder=0):
+    return crc(bytes([coder]) + v(n) + v(len(code)) + code)
+
+
+def header(target, body, base=BASE, release=0, window=0, cls=1, version=1,
+           flags=None, size=None, length=None, base_size=None, ext=b'',
+           sha=None):
+    flags = (1 if base is not None else 0) if flags is None else flags
+    f = v(release) + v(len(target) if size is None else size)
+    if flags & 1:
+        f += v(len(base) if base_size is None else base_size)
+    f += v(len(body) if length is None else length) + v(window)
+    f += sha or hashlib.sha256(target).digest()
+    if flags & 1:
+        f += hashlib.sha256(base).digest()
+    f += ext
+    return crc(b'\xd3mlp' + bytes([version, cls, flags]) + v(len(f)) + f)
+
+
+def patch(target, *recs, **kw):
+    body = b''.join(recs)
+    return header(target, body, **kw) + body
+
+
+# Widths and kinds of the element types: n halves of a byte, i integer, f float
+TYPES = [
+    'i1', 'i1', 'i2', 'i4', 'i8', 'f2', 'f2', 'f4', 'f8', 'f1', 'f1', 'n1',
+    'f2 n1*16', 'f2*2 n1*16', 'f2 i1*4 n1*16', 'f2*2 i1*4 n1*16', 'f2 i1*32',
+    'f2*2 i1*32', 'n1*80 f2*2', 'i1*108 f2', 'f2*2 i1*12 n1*128',
+    'f2*2 i1*44 n1*128', 'n1*128 i1*64 i1*16 f2', 'f4 i1*256 i2*16',
+    'f2 i2 i1*4 n1*128', 'f2 i2*32', 'f2 i2*32 i1*8', 'f2 i1*80',
+    'f2 i1*64 i4*8', 'f2 i1*108', 'f2 i1*32 i2*8', 'i1*56', 'i1*52 f2',
+    'i1*64 f2', 'i1 n1*16']
+
+
+def fields(kind):
+    for f in TYPES[kind].split():
+        what, _, n = f.partition('*')
+        for _ in range(int(n or 1)):
+            yield what[0], int(what[1])
+
+
+def unit(kind):
+    return sum(w for _, w in fields(kind))
+
+
+def apply_diff(kind, units, base, res):
+    out, at = b'', 0
+    for _ in range(units):
+        for what, w in fields(kind):
+            b = int.from_bytes(base[at:at + w], 'little')
+            r = int.from_bytes(res[at:at + w], 'little')
+            sign, mask = 1 << (8 * w - 1), (1 << (8 * w)) - 1
+            if what == 'n':
+                x = (b + r) & 15 | ((b >> 4) + (r >> 4) & 15) << 4
+            elif what == 'i':
+                x = b + r & mask
+            else:
+                m = (b ^ mask if b & sign else b | sign) + r & mask
+                x = m ^ sign if m & sign else m ^ mask
+            out += x.to_bytes(w, 'little')
+            at += w
+    return out
+
+
+def vectors():
+    """(folder, name, why, status, base, patch, target)"""
+    def good(name, why, base, p, target):
+        out.append(('good', name, why, 0, base, p, target))
+
+    def bad(name, why, status, p, base=BASE):
+        out.append(('bad', name, why, status, base, p, None))
+
+    out = []
+    t = b'mallorn'
+    rec = record(7, lit(t))
+    ok = patch(t, rec)
+
+    good('empty', 'empty target without base', None, patch(b'', base=None),
+         b'')
+    good('empty-base', 'empty base', b'', patch(t, rec, base=b''), t)
+    good('literal', 'one LIT', None, patch(t, rec, base=None), t)
+    good('copy', 'the base itself', BASE,
+         patch(BASE, record(64, copy(64, 0))), BASE)
+    good('swap', 'two copies the other way round', BASE,
+         patch(BASE[20:] + BASE[:20], record(64, copy(44, 20) + copy(20, 0))),
+         BASE[20:] + BASE[:20])
+    s = b'abc' + b'abc' * 33 + b'a'
+    good('repeat', 'a self-copy that overlaps itself', None,
+         patch(s, record(len(s), lit(b'abc') + self_(100, 3)), base=None,
+               window=3), s)
+    good('alone', 'ALONE is like LIT', None,
+         patch(b'12345678', record(8, alone(7, 2, b'12345678')), base=None),
+         b'12345678')
+    good('records', 'many records, notes and resets between them', BASE,
+         patch(t + BASE[5:9] + t, record(0, b'\1nonsense', 15), rec,
+               record(0, b'', 31), record(4, copy(4, 5), 16),
+               record(0, b'\x7f', 15), rec), t + BASE[5:9] + t)
+    good('extension', 'an unknown field that is not critical', None,
+         patch(t, rec, base=None, ext=b'\x02\x03abc\x7f\0'), t)
+    good('release', 'a large release counter, a window that is not used',
+         None, patch(t, rec, base=None, release=2**63 - 1, window=2**40,
+                     cls=3), t)
+    for kind in range(35):
+        n = unit(kind)
+        units = max(1, 24 // n)
+        base = bytes(i * 73 + kind * 11 & 255 for i in range(n * units + 3))
+        res = bytes((i * 151 + 7 & 255) if i % 5 else 255
+                    for i in range(n * units))
+        target = apply_diff(kind, units, base[3:], res)
+        good('diff-%02d' % kind, 'residuals of type %d' % kind, base,
+             patch(target, record(len(target), diff(kind, units, 3, res)),
+                   base=base), target)
+    a, b = BASE[:30], BASE[::-1]
+    good('chain', 'two patches, one after the other', BASE,
+         patch(a, record(30, copy(30, 0))) +
+         patch(b, record(64, lit(b)), base=a), b)
+
+    bad('not', 'no patch at all', 1, b'hello, world\n')
+    bad('nothing', 'no byte', 6, b'')
+    bad('cut-header', 'ends within the header', 6, ok[:50])
+    bad('cut-body', 'ends within the body', 6, ok[:-1])
+    bad('behind', 'a byte behind the patch', 6, ok + b'\0')
+    bad('header-crc', 'wrong CRC-32 of the header', 6,
+        ok[:20] + bytes([ok[20] ^ 1]) + ok[21:])
+    bad('record-crc', 'wrong CRC-32 of a record', 6,
+        ok[:-6] + bytes([ok[-6] ^ 1]) + ok[-5:])
+    bad('version', 'version 2', 5, patch(t, rec, version=2))
+    bad('class', 'class 4', 5, patch(t, rec, cls=4))
+    bad('flag', 'a reserved flag', 5, patch(t, rec, flags=3))
+    bad('critical', 'an unknown critical field', 5,
+        patch(t, rec, ext=b'\x81\0'))
+    bad('field', 'a field that leaves the header', 6,
+        patch(t, rec, ext=b'\x01\x02x'))
+    bad('long', 'a header of more than 384 bytes', 6,
+        patch(t, rec, ext=b'\x01\xf0' + bytes(240) + b'\x01\x40' + bytes(64)))
+    bad('coder', 'an unknown coder', 5, patch(t, record(7, lit(t), 2)))
+    bad('coder-bits', 'reserved bits of a record', 5,
+        patch(t, record(7, lit(t), 32)))
+    bad('note', 'a note that makes something', 5,
+        patch(t, record(7, lit(t), 15)))
+    bad('type', 'an unknown element type', 5,
+        patch(t, record(7, alone(35, 7, t))))
+    bad('op', 'an unknown operation', 6, patch(t, record(7, b'\5' + lit(t))))
+    bad('zero', 'an operation that makes nothing', 6,
+        patch(t, record(7, copy(0, 0) + lit(t))))
+    bad('record-zero', 'a record that makes nothing', 6,
+        patch(t, record(0, b''), rec))
+    bad('record-long', 'a record that leaves the body', 6,
+        patch(t, b'\0\7\x14' + lit(t) + b'1234'))
+    bad('less', 'records make too little', 6, patch(t, rec, size=8))
+    bad('more', 'records make too much', 6, patch(t, rec, size=6))
+    bad('op-more', 'an operation makes too much', 6,
+        patch(t, record(6, lit(t)), size=6))
+    bad('op-less', 'operations make too little', 6,
+        patch(t, record(8, lit(t)), size=8))
+    bad('rest', 'payload that is not used up', 6,
+        patch(t, record(7, lit(t) + b'\0')))
+    bad('copy-behind', 'a copy from behind the base', 6,
+        patch(t, record(7, copy(7, 58))))
+    bad('copy-far', 'a copy from 2^63-1', 6,
+        patch(t, record(7, copy(7, 2**63 - 1))))
+    bad('copy-no-base', 'a copy without a base', 6,
+        patch(t, record(7, copy(7, 0)), base=None), None)
+    bad('wrap', 'units that make 2^64 bytes', 6,
+        patch(t, record(8, diff(4, 2**61, 0, bytes(8))), size=8))
+    bad('window', 'a self-copy from beyond the window', 6,
+        patch(t * 2, record(14, lit(t) + self_(7, 7)), window=6))
+    bad('self-far', 'a self-copy from before the target', 6,
+        patch(t * 2, record(14, lit(t) + self_(7, 8)), window=100))
+    bad('self-zero', 'a self-copy of distance 0', 6,
+        patch(t * 2, record(14, lit(t) + self_(7, 0)), window=100))
+    bad('varint-long', 'a number in more bytes than it needs', 6,
+        patch(t, record(7, b'\0\x87\0' + t)))
+    bad('varint-large', 'a number of 64 bits', 6,
+        patch(t, record(7, b'\0' + b'\xff' * 9 + b'\1' + t)))
+    bad('base', 'another base', 4, ok, BASE[::-1])
+    bad('base-size', 'a base of another size', 4, ok, BASE[:-1])
+    bad('base-none', 'no base', 4, ok, None)
+    bad('digest', 'another target than promised', 7,
+        patch(t, rec, sha=hashlib.sha256(b'x').digest()))
+    bad('chain-gap', 'a chain that does not fit', 4, ok + ok)
+    bad('chain-alone', 'a chain whose second patch needs no base', 6,
+        ok + patch(t, rec, base=None))
+    return out
+
+
+def main():
+    for folder, name, why, status, base, p, target in vectors():
+        d = os.path.join(sys.argv[1], folder)
+        os.makedirs(d, exist_ok=True)
+        with open(os.path.join(d, name + '.hex'), 'w') as f:
+            f.write('why: %s\nstatus: %d\n' % (why, status))
+            if base is not None:
+                f.write('base: %s\n' % base.hex())
+            f.write('patch: %s\n' % p.hex())
+            if target is not None:
+                f.write('target: %s\n' % target.hex())
+
+
+main()
