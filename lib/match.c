@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The byte differ: hash chains over base and window, a lazy parse by gain in
- * bits. What it leaves goes to gap.c. */
+ * bits. The matches become operations in edit.c. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "bytes.h"
 #include "cost.h"
 #include "elem.h"
-#include "gap.h"
+#include "edit.h"
 #include "match.h"
 #include "ops.h"
 
@@ -43,6 +43,8 @@ struct ml_match {
 	uint32_t *shead, *sprev; /* window index, by offset modulo RING */
 	int64_t disp[2]; /* last displacements of base matches */
 	uint64_t dist; /* last distance of a window match */
+	struct ml_step step[ML_STEPS];
+	int described; /* see struct ml_edit */
 	struct ml_diag *diag;
 	int err;
 };
@@ -295,6 +297,7 @@ int ml_match_skip(struct ml_match *m, const uint8_t *p, size_t n, int64_t disp,
 		m->wfrom += m->wn;
 		m->wn = 0;
 	}
+	m->described = 0; /* a tensor's took its place */
 	push(m, p, n);
 	m->sdone = m->wn;
 	return ML_OK;
@@ -431,15 +434,43 @@ static void trim(struct cand *c, size_t from, size_t i, size_t unit)
 		c->op = -1;
 }
 
+/* Sends the steps on and begins anew. */
+static int steps_out(struct ml_edit *e, struct ml_step *step, size_t *n)
+{
+	int r = ml_edit(e, step, *n);
+
+	*n = 0;
+	return r;
+}
+
+static void add_step(struct ml_step *step, size_t *n, int op, size_t at,
+	size_t len, uint64_t arg)
+{
+	step[*n].op = op;
+	step[*n].at = (uint32_t)at;
+	step[*n].len = (uint32_t)len;
+	step[(*n)++].arg = arg;
+}
+
+/* What a byte costs when no match covers it, in 1/8 bit. */
+static unsigned literal_price(const uint8_t *p, size_t n, unsigned type)
+{
+	uint64_t bits = type ?
+		ml_cost_alone(type, p, n / ml_type_bytes(type)) :
+		ml_cost_lit(p, n);
+
+	bits = bits * 8 / n;
+	return bits < 4 ? 4 : bits > 64 ? 64 : (unsigned)bits;
+}
+
 int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 	ml_emit *emit, void *arg, struct ml_diag *diag)
 {
 	size_t unit = ml_type_bytes(type), from, end, i, done, miss = 0;
-	uint64_t bits;
-	unsigned lit;
+	size_t steps = 0;
 	struct cand c, d;
-	struct ml_gap gap;
-	int r;
+	struct ml_edit e;
+	int64_t disp;
 
 	m->diag = diag;
 	if (!n)
@@ -447,14 +478,19 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 	push(m, p, n);
 	end = m->wn;
 	from = done = i = end - n;
-	bits = type ? ml_cost_alone(type, p, n / unit) : ml_cost_lit(p, n);
-	lit = (unsigned)(bits * 8 / n);
-	lit = lit < 4 ? 4 : lit > 64 ? 64 : lit;
-	gap.m = m->bsize ? m->bsrc : NULL;
-	gap.bsize = m->bsize;
-	gap.type = type;
-	while (i < end) {
-		find(m, &c, i, end, i - done, lit);
+	e.win = m->win;
+	e.wfrom = m->wfrom;
+	e.lit = literal_price(p, n, type);
+	e.described = m->described;
+	e.emit = emit;
+	e.arg = arg;
+	e.diag = diag;
+	e.gap.m = m->bsize ? m->bsrc : NULL;
+	e.gap.bsize = m->bsize;
+	e.gap.type = type;
+	e.gap.disp[0] = e.gap.disp[1] = m->disp[0];
+	while (i < end && !m->err) {
+		find(m, &c, i, end, i - done, e.lit);
 		if (unit > 1 && c.op >= 0)
 			trim(&c, from, i, unit);
 		if (c.op < 0) {
@@ -463,11 +499,11 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 			continue;
 		}
 		while (i + unit < end) { /* would one later be better? */
-			find(m, &d, i + unit, end, i + unit - done, lit);
+			find(m, &d, i + unit, end, i + unit - done, e.lit);
 			if (unit > 1 && d.op >= 0)
 				trim(&d, from, i + unit, unit);
 			if (d.op < 0 || d.gain <= c.gain + (int64_t)
-				(d.back ? 0 : unit * lit >> 3))
+				(d.back ? 0 : unit * e.lit >> 3))
 				break;
 			c = d;
 			i += unit;
@@ -475,33 +511,30 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 		miss = 0;
 		i -= c.back;
 		c.len += c.back;
-		if (c.op == ML_OP_COPY)
+		if (i > done)
+			add_step(m->step, &steps, ML_OP_LIT, done, i - done,
+				0);
+		if (c.op == ML_OP_COPY) {
 			c.arg -= c.back;
-		gap.disp[0] = m->disp[0];
-		gap.disp[1] = c.op == ML_OP_COPY ?
-			(int64_t)(c.arg - m->wfrom - i) : m->disp[0];
-		r = m->err;
-		if (!r && i > done)
-			r = ml_gap_code(&gap, m->wfrom + done, m->win + done,
-				i - done, emit, arg, diag);
-		if (!r)
-			r = emit(arg, (unsigned)c.op, 0, c.len, c.arg, NULL,
-				NULL, c.len, diag);
-		if (r)
-			return r;
-		if (c.op == ML_OP_SELF) {
+			disp = (int64_t)(c.arg - m->wfrom - i);
+			if (disp != m->disp[0]) {
+				m->disp[1] = m->disp[0];
+				m->disp[0] = disp;
+			}
+		} else {
 			m->dist = c.arg;
-		} else if (gap.disp[1] != m->disp[0]) {
-			m->disp[1] = m->disp[0];
-			m->disp[0] = gap.disp[1];
 		}
+		add_step(m->step, &steps, c.op, i, c.len, c.arg);
 		i += c.len;
 		done = i;
+		if (steps > ML_STEPS - 3 && !m->err)
+			m->err = steps_out(&e, m->step, &steps);
 	}
-	gap.disp[0] = gap.disp[1] = m->disp[0];
-	if (!m->err && end > done)
-		m->err = ml_gap_code(&gap, m->wfrom + done, m->win + done,
-			end - done, emit, arg, diag);
+	if (end > done)
+		add_step(m->step, &steps, ML_OP_LIT, done, end - done, 0);
+	if (!m->err)
+		m->err = steps_out(&e, m->step, &steps);
+	m->described = e.described;
 	index_window(m, end);
 	return m->err;
 }

@@ -129,9 +129,9 @@ static void whole(const uint8_t *base, size_t nbase, const uint8_t *target,
 			}
 }
 
-/* No cut and no flipped bit may go unnoticed. */
+/* No cut and no flipped bit may go unnoticed; `step` 1 for all of them. */
 static void damaged(const uint8_t *base, size_t nbase, const uint8_t *patch,
-	size_t n)
+	size_t n, size_t step)
 {
 	static const size_t chunk[] = {1, 13, CAP};
 	static struct world w;
@@ -143,11 +143,11 @@ static void damaged(const uint8_t *base, size_t nbase, const uint8_t *patch,
 	w.nbase = nbase;
 	w.mood = 0;
 	for (j = 0; j < 3; j++) {
-		for (i = 0; i < n; i++)
+		for (i = 0; i < n; i += step)
 			CHECK(drive(&w, patch, i, chunk[j], 32) == ML_DEC_MORE);
 		bad.n = 0;
 		put(&bad, patch, n);
-		for (i = 0; i < 8 * n; i++) {
+		for (i = 0; i < 8 * n; i += step) {
 			bad.p[i / 8] ^= (uint8_t)(1u << i % 8);
 			r = drive(&w, bad.p, n, chunk[j], 32);
 			CHECK(r < 0 || r == ML_DEC_MORE);
@@ -535,6 +535,54 @@ static void make_ranged(int cls, int plains, struct bytes *base,
 	fclose(f);
 }
 
+/* Payloads that no encoder made, with the right CRC-32: whatever comes of
+ * them, it is the same however the bytes come. */
+static void test_hostile(int cls, const struct bytes *base,
+	const struct bytes *patch)
+{
+	static struct bytes code, body, bad;
+	static struct world a, b;
+	struct head h = {0};
+	struct ml_hdr hdr;
+	unsigned seed = (unsigned)cls, i, k, n, from;
+	int r;
+
+	CHECK(ml_hdr_parse(patch->p, patch->n, &hdr) > 0);
+	h.version = h.flags = 1;
+	h.cls = (unsigned)cls;
+	h.base = base->p;
+	h.nbase = base->n;
+	h.base_size = base->n;
+	h.window = 5000;
+	h.target = patch->p;
+	a.base = b.base = base->p;
+	a.nbase = b.nbase = base->n;
+	for (i = 0; i < 400; i++) {
+		/* all random, or what an encoder made with some wrong bytes */
+		code.n = 0;
+		n = 20 + rnd(&seed) % 1000;
+		from = hdr.len + 5u;
+		if (n > patch->n - from)
+			n = (unsigned)(patch->n - from);
+		put(&code, patch->p + from, n);
+		for (k = 0; k < n && !(i & 1); k++)
+			code.p[k] = (uint8_t)rnd(&seed);
+		for (k = rnd(&seed) % 8; k; k--)
+			code.p[rnd(&seed) % n] = (uint8_t)rnd(&seed);
+		body.n = 0;
+		h.target_size = 1 + rnd(&seed) % 5000;
+		put_record(&body, 1, h.target_size, &code);
+		put_header(&bad, &h, body.n);
+		put(&bad, body.p, body.n);
+		r = drive(&a, bad.p, bad.n, CAP, 4096);
+		CHECK(r == ML_DEC_DONE || r < 0);
+		CHECK(drive(&b, bad.p, bad.n, 1 + i % 60, 64) == r);
+		if (r == ML_DEC_DONE)
+			CHECK(a.made.n == b.made.n && !memcmp(a.made.p,
+				b.made.p, a.made.n));
+	}
+}
+
 int main(void)
 {
 	static struct small s;
@@ -544,7 +592,7 @@ int main(void)
 	small_make(&s);
 	whole(s.base, SMALL_BASE, s.target.p, s.target.n, s.patch.p,
 		s.patch.n);
-	damaged(s.base, SMALL_BASE, s.patch.p, s.patch.n);
+	damaged(s.base, SMALL_BASE, s.patch.p, s.patch.n, 1);
 	test_header();
 	test_empty();
 	test_numbers();
@@ -554,6 +602,8 @@ int main(void)
 		whole(base.p, base.n, target.p, target.n, patch.p, patch.n);
 		make_ranged(cls, 1, &base, &target, &patch);
 		whole(base.p, base.n, target.p, target.n, patch.p, patch.n);
+		damaged(base.p, base.n, patch.p, patch.n, 1499);
+		test_hostile(cls, &base, &patch);
 	}
 	return 0;
 }
