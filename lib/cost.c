@@ -61,7 +61,7 @@ uint64_t ml_cost_lit(const uint8_t *p, size_t n)
 
 /* Histograms of a tensor: class by context, and the bits that stay raw. */
 struct hist {
-	uint32_t f[16][66], i[16][66], low[256];
+	uint32_t f[16][66], i[16][66], low[256], exp[257];
 	uint64_t raw;
 };
 
@@ -69,20 +69,16 @@ static void one_alone(struct hist *h, unsigned kind, ml_word t,
 	unsigned *prev)
 {
 	unsigned w = ml_kind_bits(kind), eb = ml_kind_ebits[kind];
-	unsigned k, mask;
+	unsigned k;
 
 	if (kind == ML_K_I8) { /* bytes: their own entropy is near enough */
 		h->low[t & 255]++;
 		return;
 	}
 	if (eb) {
-		mask = (1u << eb) - 1;
-		k = (unsigned)(t >> (w - 1 - eb)) & mask;
-		/* exponents from the top, coarse where they do not matter */
-		k = t == 0 ? 0 : mask - k > 64 * 2 ? 1 + (k & 63) :
-			1 + ((mask - k) & 63);
-		h->f[0][k]++;
-		h->raw += t == 0 ? 0 : w - eb;
+		k = (unsigned)(t >> (w - 1 - eb)) & ((1u << eb) - 1);
+		h->exp[t == 0 ? 256 : eb > 8 ? k >> (eb - 8) : k]++;
+		h->raw += t == 0 ? 0 : w - (eb > 8 ? 8 : eb);
 		return;
 	}
 	t = ml_sign_extend(t, w);
@@ -115,8 +111,8 @@ static uint64_t total(const struct hist *h, uint64_t seen, uint64_t all)
 		bits += ml_entropy(h->f[c], 66) + ml_entropy(h->i[c], 66);
 		learn += learning(h->f[c], 66) + learning(h->i[c], 66);
 	}
-	bits += ml_entropy(h->low, 256);
-	learn += learning(h->low, 256);
+	bits += ml_entropy(h->low, 256) + ml_entropy(h->exp, 257);
+	learn += learning(h->low, 256) + learning(h->exp, 257);
 	if (seen < all && seen)
 		bits = bits / seen * all + bits % seen * all / seen;
 	return bits + learn;

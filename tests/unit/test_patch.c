@@ -283,7 +283,7 @@ static void test_merge(void)
 
 static int packs(const struct ml_block *b, const struct ml_patch_info *info)
 {
-	struct ml_packer *p;
+	struct ml_packer *p = NULL;
 	struct ml_diag diag;
 	FILE *f = tmpfile();
 	int r;
