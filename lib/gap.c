@@ -14,6 +14,7 @@
 
 struct way {
 	unsigned op, type;
+	unsigned phase; /* bytes before the first whole element */
 	int64_t disp;
 };
 
@@ -61,13 +62,20 @@ static int emit_way(const struct ml_gap *g, const struct way *w, uint64_t off,
 	const uint8_t *p, size_t n, ml_emit *emit, void *arg,
 	struct ml_diag *diag)
 {
-	size_t unit = ml_type_bytes(w->type), units = n / unit, k;
+	size_t unit = ml_type_bytes(w->type), units, k;
 	uint8_t base[PIECE];
 	int r = ML_OK;
 
 	if (w->op == ML_OP_LIT)
 		return emit(arg, ML_OP_LIT, 0, n, 0, p, NULL, n, diag);
-	if (w->op == ML_OP_ALONE) {
+	if (w->phase)
+		r = emit(arg, ML_OP_LIT, 0, w->phase, 0, p, NULL, w->phase,
+			diag);
+	p += w->phase;
+	off += w->phase;
+	n -= w->phase;
+	units = n / unit;
+	if (w->op == ML_OP_ALONE && !r) {
 		r = emit(arg, ML_OP_ALONE, w->type, units, 0, p, NULL,
 			units * unit, diag);
 		p += units * unit;
@@ -87,16 +95,44 @@ static int emit_way(const struct ml_gap *g, const struct way *w, uint64_t off,
 	return r;
 }
 
-static void consider(struct way *best, uint64_t *least, const struct way *last,
-	unsigned op, unsigned type, int64_t disp, uint64_t bits)
+/* The best way so far, and what it costs. */
+struct choice {
+	const struct way *last;
+	struct way best;
+	uint64_t least;
+};
+
+static void consider(struct choice *c, unsigned op, unsigned type,
+	unsigned phase, int64_t disp, uint64_t bits)
 {
-	if (op != last->op || type != last->type || disp != last->disp)
+	const struct way *l = c->last;
+
+	if (op != l->op || type != l->type || phase != l->phase ||
+		disp != l->disp)
 		bits += SWITCH;
-	if (bits < *least) {
-		*least = bits;
-		best->op = op;
-		best->type = type;
-		best->disp = disp;
+	if (bits < c->least) {
+		c->least = bits;
+		c->best.op = op;
+		c->best.type = type;
+		c->best.phase = phase;
+		c->best.disp = disp;
+	}
+}
+
+/* Elements of one type, beginning at each byte that they may begin at; b is
+ * NULL for elements alone. */
+static void consider_type(struct choice *c, unsigned type, unsigned phases,
+	const uint8_t *b, const uint8_t *p, size_t n, int64_t disp)
+{
+	size_t unit = ml_type_bytes(type), units;
+	unsigned f;
+
+	for (f = 0; f < phases && n > f + unit; f++) {
+		units = (n - f) / unit;
+		consider(c, b ? ML_OP_DIFF : ML_OP_ALONE, type, f, disp,
+			(b ? ml_cost_diff(type, b + f, p + f, units) :
+				ml_cost_alone(type, p + f, units)) +
+			(n - units * unit) * 8);
 	}
 }
 
@@ -114,55 +150,44 @@ static int judge(const struct ml_gap *g, uint64_t off, const uint8_t *p,
 	size_t n, const struct way *last, struct way *best,
 	struct ml_diag *diag)
 {
-	static const uint8_t guess[] = { 1, 7, 6, 5 };
-	uint64_t least = UINT64_MAX;
+	static const uint8_t guess[] = { 1, 7, 6, 5 }; /* i8 f32 bf16 f16 */
+	struct choice c = { last, *last, UINT64_MAX };
 	uint8_t base[PIECE];
-	unsigned i, t;
+	unsigned i;
 	int j, r;
 
-	consider(best, &least, last, ML_OP_LIT, 0, 0, ml_cost_lit(p, n));
-	for (i = 0; i < (g->type ? 1 : sizeof guess); i++) {
-		t = g->type ? g->type : guess[i];
-		consider(best, &least, last, ML_OP_ALONE, t, 0,
-			ml_cost_alone(t, p, n / ml_type_bytes(t)) +
-			n % ml_type_bytes(t) * 8);
-	}
-	for (j = 0; j < 2; j++) {
-		if (g->type || !has_base(g, off, n, g->disp[j]) ||
+	consider(&c, ML_OP_LIT, 0, 0, 0, ml_cost_lit(p, n));
+	if (g->type)
+		consider_type(&c, g->type, 1, NULL, p, n, 0);
+	for (i = 0; !g->type && i < sizeof guess; i++)
+		consider_type(&c, guess[i], ml_type_bytes(guess[i]), NULL, p,
+			n, 0);
+	for (j = 0; j < 2 && !g->type; j++) {
+		if (!has_base(g, off, n, g->disp[j]) ||
 			(j && g->disp[1] == g->disp[0]))
 			continue;
 		r = ml_src_read(g->m, off + (uint64_t)g->disp[j], base, n,
 			diag);
 		if (r)
 			return r;
-		for (i = 0; i < sizeof guess; i++) {
-			t = guess[i];
-			consider(best, &least, last, ML_OP_DIFF, t, g->disp[j],
-				ml_cost_diff(t, base, p,
-					n / ml_type_bytes(t)) +
-				n % ml_type_bytes(t) * 8);
-		}
+		for (i = 0; i < sizeof guess; i++)
+			consider_type(&c, guess[i], ml_type_bytes(guess[i]),
+				base, p, n, g->disp[j]);
 	}
+	*best = c.best;
 	return ML_OK;
 }
 
 int ml_gap_code(const struct ml_gap *g, uint64_t off, const uint8_t *p,
 	size_t n, ml_emit *emit, void *arg, struct ml_diag *diag)
 {
-	struct way way = { ML_OP_LIT, 0, 0 }, w = way;
+	struct way way = { ML_OP_LIT, 0, 0, 0 }, w = way;
 	uint64_t at = off;
 	size_t left = n, run = 0, k;
 	int r;
 
 	if (n < SHORT || (g->type && n < 2 * ml_type_bytes(g->type)))
 		return emit_way(g, &way, off, p, n, emit, arg, diag);
-	if (!g->type && (off & 3)) { /* unknown elements lie at even places */
-		k = 4 - (off & 3);
-		r = emit_way(g, &way, off, p, k, emit, arg, diag);
-		if (r)
-			return r;
-		at = off += k, p += k, n -= k, left = n;
-	}
 	for (; left; left -= k, at += k, run += k) {
 		k = PIECE - (g->type ? PIECE % ml_type_bytes(g->type) : 0);
 		if (k > left)
@@ -171,7 +196,7 @@ int ml_gap_code(const struct ml_gap *g, uint64_t off, const uint8_t *p,
 		if (r)
 			return r;
 		if (run && (w.op != way.op || w.type != way.type ||
-			w.disp != way.disp)) {
+			w.phase != way.phase || w.disp != way.disp)) {
 			r = emit_way(g, &way, off, p, run, emit, arg, diag);
 			if (r)
 				return r;

@@ -76,6 +76,19 @@ b[int(sys.argv[2])] ^= 1 << int(sys.argv[3])
 sys.stdout.buffer.write(b)' "$1" "$2" "${3-0}"
 }
 
+# flips FILE 'OFFSETS' [BIT]: flips/OFFSET for each, with one bit changed.
+flips() {
+	rm -rf flips
+	mkdir flips
+	python3 -c 'import sys
+b = bytearray(open(sys.argv[1], "rb").read())
+for i in map(int, sys.argv[2].split()):
+	bit = 1 << (int(sys.argv[3]) if sys.argv[3] else i % 8)
+	b[i] ^= bit
+	open("flips/%d" % i, "wb").write(b)
+	b[i] ^= bit' "$1" "$2" "${3-}"
+}
+
 mend() {
 	python3 "$ROOT/tests/mend.py" "$@"
 }

@@ -173,9 +173,9 @@ load ../helper
 	done
 	for p in ml-join ml-zipnn ml-pack; do # which see the end only late
 		a=$(args "$p")
-		head -c $(($(size "$a") - 9)) "$a" >cut
-		refuse 1 "$p" -o d/kept cut
-		refuse 1 "$p" -o d/new <cut
+		head -c $(($(size "$a") - 9)) "$a" >part
+		refuse 1 "$p" -o d/kept part
+		refuse 1 "$p" -o d/new <part
 		[ "$(ls -A d)" = kept ]
 		[ "$(cat d/kept)" = old ]
 	done
@@ -239,13 +239,13 @@ load ../helper
 		wait $!
 		cmp out want
 		[ -z "$rest" ] || {
-			r 0 "$p" "$first" <(cat ${rest# })
+			r 0 "$p" "$first" <(cat "${rest# }")
 			cmp out want
 		}
 		case $p in
 		ml-apply | ml-delta | ml-diff) ;;
 		*)
-			cat "$first" | "$p" >out
+			"$p" >out < <(cat "$first")
 			cmp out want
 			;;
 		esac

@@ -6,11 +6,8 @@ load ../helper
 # A patch of a few hundred bytes with copies, residuals and literals.
 small() {
 	rand base 700 >base
-	{
-		head -c 300 base
-		echo 'what was not there before'
-		flip base 400 3 | tail -c 380
-	} >target
+	flip base 400 3 | tail -c 380 >tail
+	echo 'what was not there before' | cat <(head -c 300 base) - tail >target
 	ml-diff base target >patch
 	[ "$(size patch)" -lt 400 ]
 	r 0 ml-apply base patch
@@ -49,31 +46,37 @@ kept_as_it_was() {
 	small
 	n=$(size patch)
 	for ((i = 0; i < n; i++)); do
-		head -c $i patch >cut
-		refuse 6 ml-apply base cut || { echo "at $i"; false; }
-		r 6 ml-apply -s base cut || { echo "-s at $i"; false; }
+		head -c $i patch >part
+		refuse 6 ml-apply base part || { echo "at $i"; false; }
+		r 6 ml-apply -s base part || { echo "-s at $i"; false; }
 		! cmp -s out target || { echo "whole at $i"; false; }
 	done
-	head -c $((n - 1)) patch >cut
-	refuse 6 ml-apply -o file base cut
+	head -c $((n - 1)) patch >part
+	refuse 6 ml-apply -o file base part
 	kept_as_it_was
-	refuse 6 ml-apply -s -o file base cut
+	refuse 6 ml-apply -s -o file base part
 	kept_as_it_was
 }
 
 @test "a flipped bit: refused with its status, at every byte" {
 	small
 	n=$(size patch)
+	first=$((12 + $(od -An -tu1 -j7 -N1 patch))) # the first record
+	flips patch "$(seq -s ' ' 0 $((n - 1)))"
 	for ((i = 0; i < n; i++)); do
-		flip patch $i $((i % 8)) >bad
+		bad=flips/$i
 		for o in '' -s; do
 			s=0
 			# shellcheck disable=SC2086
-			ml-apply $o -o file base bad 2>err || s=$?
+			ml-apply $o -o file base $bad 2>err || s=$?
 			case $i in
 			0 | 1 | 2 | 3) want=1 ;; # no patch at all
 			4 | 5 | 6) want=[56] ;; # version, class, flags
-			*) want=6 ;;
+			*)
+				want=6
+				# read before the CRC of its record
+				[ "$o$i" != "-s$first" ] || want=[56]
+				;;
 			esac
 			# shellcheck disable=SC2053 # a pattern
 			[[ $s = $want ]] || {
@@ -85,10 +88,11 @@ kept_as_it_was() {
 		done
 	done
 	# all bits of the header
-	for ((i = 7; i < 110; i++)); do
-		for b in 0 1 2 3 4 5 6 7; do
-			flip patch $i $b >bad
-			refuse 6 ml-apply base bad || { echo "at $i.$b"; false; }
+	for b in 0 1 2 3 4 5 6 7; do
+		flips patch "$(seq -s ' ' 7 $((first - 1)))" $b
+		for bad in flips/*; do
+			refuse 6 ml-apply base "$bad" ||
+				{ echo "at $bad.$b"; false; }
 		done
 	done
 }
@@ -134,7 +138,7 @@ kept_as_it_was() {
 	small
 	mend target <patch >bad
 	r 7 ml-apply base bad
-	says digest
+	says SHA-256
 	r 7 ml-apply -s base bad
 	refuse 7 ml-apply -o file base bad
 	kept_as_it_was

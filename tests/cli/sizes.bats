@@ -73,7 +73,7 @@ SIZES='0 1 2 3 100 65535 65536 65537 262143 262144 262145 1048575 1048576
 	printf '' >empty
 	trip empty zeros
 	[ "$(size p)" -le 220 ]
-	yes 'a line of text that repeats' | head -c 3000000 >text
+	{ yes 'a line of text that repeats' || true; } | head -c 3000000 >text
 	trip zeros text
 	[ "$(size p)" -le 1000 ]
 	trip text zeros

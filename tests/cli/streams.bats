@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Streams between the programs: cut, damaged, of the wrong kind, and all the
+# Streams between the programs: part, damaged, of the wrong kind, and all the
 # ways in which stages can be left out or repeated.
 load ../helper
 
@@ -25,19 +25,19 @@ small() {
 		*) progs='ml-pack' ;;
 		esac
 		for p in $progs; do
-			for ((i = 0; i < $(size $f); i += 1 + i / 90)); do
-				head -c $i $f >cut
-				r 1 "$p" cut || { echo "$f $i"; false; }
+			for ((i = 0; i < $(size $f); i += 1 + i / 40)); do
+				head -c $i $f >part
+				r 1 "$p" part || { echo "$f $i"; false; }
 			done
-			head -c $(($(size $f) - 1)) $f >cut
-			r 1 "$p" cut
+			head -c $(($(size $f) - 1)) $f >part
+			r 1 "$p" part
 		done
 	done
 	for f in s.a s.b; do
-		head -c 200 $f >cut
-		refuse 1 ml-delta cut s.b
-		refuse 1 ml-delta s.a cut
-		refuse 1 ml-ls cut
+		head -c 200 $f >part
+		refuse 1 ml-delta part s.b
+		refuse 1 ml-delta s.a part
+		refuse 1 ml-ls part
 	done
 }
 
@@ -46,11 +46,15 @@ small() {
 	for f in s.a s.delta s.coded; do
 		p=ml-pack
 		[ $f != s.a ] || p=ml-join
+		list=
 		for ((i = 0; i < $(size $f); i += 1 + i / 200)); do
-			flip $f $i $((i % 8)) >bad
+			list+=" $i"
+		done
+		flips $f "$list"
+		for bad in flips/*; do
 			s=0
-			$p bad >out 2>err || s=$?
-			[[ $s = [15] ]] || { echo "$f byte $i: $s"; false; }
+			$p "$bad" >out 2>err || s=$?
+			[[ $s = [15] ]] || { echo "$f $bad: $s"; false; }
 		done
 	done
 }
