@@ -11,7 +11,7 @@ const char ml_prog[] = "ml-delta";
 
 static const char usage[] =
 	"usage: ml-delta [-hqvV] [-o file] base target\n"
-	"Writes what the stream of target has that the stream of base has not,\n"
+	"Writes what the stream of target has and the stream of base has not,\n"
 	"as a delta stream. One of them may be '-'.\n"
 	"  -o file  write to file (standard output)\n"
 	"  -q       no progress\n"

@@ -16,9 +16,9 @@
 const char ml_prog[] = "ml-diff";
 
 static const char usage[] =
-	"usage: ml-diff [-hlqvV] [-c class] [-f format] [-o file] [-r release]\n"
-	"               old new\n"
-	"Writes the patch that makes the model file new of the model file old.\n"
+	"usage: ml-diff [-hlqvV] [-c class] [-f format] [-o file]\n"
+	"               [-r release] old new\n"
+	"Writes the patch that makes the model file new of the file old.\n"
 	"One of them may be '-'.\n"
 	"  -c class    memory class that applying needs: nano, micro or full\n"
 	"              (nano; micro for files of 2 GiB or more)\n"

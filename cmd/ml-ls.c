@@ -18,8 +18,8 @@ const char ml_prog[] = "ml-ls";
 
 static const char usage[] =
 	"usage: ml-ls [-ahjV] [-b base] [-f format] [file]\n"
-	"Lists the tensors of a model file, of a tensor-record stream or of what\n"
-	"a patch makes: offset, bytes, element type, shape, name.\n"
+	"Lists the tensors of a model file, of a tensor-record stream or of\n"
+	"what a patch makes: offset, bytes, element type, shape, name.\n"
 	"  -a          what is no tensor, too\n"
 	"  -b base     the base's file, for patches without labels\n"
 	"  -f format   a model: raw, safetensors, gguf, onnx or tflite\n"

@@ -14,8 +14,8 @@ const char ml_prog[] = "ml-zipnn";
 static const char usage[] =
 	"usage: ml-zipnn [-hqV] [-b base] [-c class] [-o file] [file]\n"
 	"       ml-zipnn -d [-hqV] [-b base] [-o file] [file]\n"
-	"Codes a tensor-record stream, or with -d decodes it. A stream that is\n"
-	"coded already passes as it is.\n"
+	"Codes a tensor-record stream, or with -d decodes it. A coded stream\n"
+	"passes as it is.\n"
 	"  -b base   the base's file, for delta streams that do not hold what\n"
 	"            their residuals need\n"
 	"  -c class  memory class: nano (default), micro or full\n"

@@ -99,7 +99,7 @@ struct ml_dec_io {
  * ML_HDR_MAX. */
 #define ML_ARENA_NANO 560
 #define ML_ARENA_MICRO 14336
-#define ML_ARENA_FULL 786432
+#define ML_ARENA_FULL 131072
 size_t ml_dec_arena(int cls); /* 0 for an unknown class */
 
 #define ML_DEC_LOOK 48 /* bytes that one step of decoding may need */

@@ -160,8 +160,8 @@ struct ml_layout {
 #define ML_NANO_I(X) X(1, 2, 4, 3, 3, 2, 5)
 #define ML_MICRO_F(X) X(0, 0, 4, 5, 5, 3, 3)
 #define ML_MICRO_I(X) X(0, 0, 4, 4, 4, 3, 5)
-#define ML_FULL_F(X) X(0, 0, 0, 5, 5, 3, 0)
-#define ML_FULL_I(X) X(0, 0, 0, 5, 5, 3, 5)
+#define ML_FULL_F(X) X(0, 0, 0, 5, 5, 3, 2)
+#define ML_FULL_I(X) X(0, 0, 4, 4, 4, 3, 5)
 
 static const struct ml_layout ml_layouts[] = {
 	ML_LAYOUT(1, 3, 12, 1, 0, 0, 1, ML_NANO_F(ML_SET_SIZE),
@@ -172,7 +172,7 @@ static const struct ml_layout ml_layouts[] = {
 		ML_MICRO_I(ML_SETL)),
 #endif
 #if ML_DEC_CLASS >= 3
-	ML_LAYOUT(6, 6, 20, 4, 256, 0, 2, ML_FULL_F(ML_SET_SIZE),
+	ML_LAYOUT(6, 6, 20, 4, 4, 6, 2, ML_FULL_F(ML_SET_SIZE),
 		ML_FULL_I(ML_SET_SIZE), ML_FULL_F(ML_SETL), ML_FULL_I(ML_SETL)),
 #endif
 };
