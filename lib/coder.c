@@ -8,6 +8,7 @@
 #include "cost.h"
 #include "mldec.h"
 
+#define SAMPLE 16384 /* elements that choose a descriptor, about */
 #define CAP (ML_CODE_MAX + ML_BLOCK_OUT / 2)
 
 /* The decoder fetches bytes of the range coder and of the reservoir of raw
@@ -263,17 +264,22 @@ static void choose(struct ml_coder *c, const struct ml_op_view *v,
 		return;
 	if (kind == ML_K_I8)
 		d->e0 = (uint16_t)choose_centre(p, v->bytes);
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n; i++)
+		or |= ml_elem_load(v->data + i * w, w);
+	if (!diff && eb)
+		or &= ((ml_word)1 << (bits - 1 - eb)) - 1;
+	/* The window of classes, from a sample of runs of 64. */
+	for (i = 0; i < n && (diff || (!eb && w > 1)); i++) {
+		if (n > SAMPLE && i % 64 == 0)
+			i += n / SAMPLE * 64;
+		if (i >= n)
+			break;
 		x = ml_elem_load(v->data + i * w, w);
 		if (diff) { /* the data are residuals */
 			y = ml_elem_load(base + i * w, w);
-			or |= x;
 			x = x >> (bits - 1) ? (0 - x) & ml_elem_mask(bits) : x;
 			cnt[ml_elem_ctx(bits, eb, d->e0, y)][ml_bitlen(x)]++;
-		} else if (eb) {
-			or |= x & (((ml_word)1 << (bits - 1 - eb)) - 1);
-		} else if (w > 1) {
-			or |= x;
+		} else {
 			x = ml_sign_extend(x, bits);
 			cnt[0][ml_bitlen(x >> 63 ? 0 - x : x)]++;
 		}

@@ -8,6 +8,7 @@
 #include "align.h"
 #include "blockbuf.h"
 #include "cost.h"
+#include "elem.h"
 #include "gap.h"
 #include "match.h"
 #include "ops.h"
@@ -40,7 +41,8 @@ static size_t equal_run(const uint8_t *a, const uint8_t *b, size_t at,
 	size_t i = at, j;
 
 	while (i < n) {
-		for (j = i; j < n && !memcmp(a + j, b + j, unit); j += unit)
+		for (j = i; j < n && ml_elem_equal(a + j, b + j, unit);
+			j += unit)
 			;
 		if (j - i >= run) {
 			*end = j;
@@ -61,7 +63,7 @@ static int piece(struct delta *d, unsigned type, uint64_t at, size_t n,
 	int r;
 
 	for (i = 0; i < n; i += unit)
-		same += !memcmp(d->t + i, d->b + i, unit);
+		same += (size_t)ml_elem_equal(d->t + i, d->b + i, unit);
 	if (same * unit >= n) {
 		d->copied += n;
 		r = ml_blockbuf_op(&d->out, ML_OP_COPY, 0, n, at, NULL, NULL,

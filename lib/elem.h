@@ -6,7 +6,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
+#include "bytes.h"
 #include "mlmodel.h"
 
 #ifndef ML_RC
@@ -20,17 +22,30 @@ static inline unsigned ml_kind_bits(unsigned kind)
 
 static inline ml_word ml_elem_load(const uint8_t *p, unsigned w)
 {
-	ml_word v = 0;
-
-	while (w--)
-		v = v << 8 | p[w];
-	return v;
+	switch (w) {
+	case 1: return *p;
+	case 2: return ml_load16(p);
+	case 4: return ml_load32(p);
+	default: return ml_load64(p);
+	}
 }
 
 static inline void ml_elem_store(uint8_t *p, unsigned w, ml_word v)
 {
-	for (; w--; v >>= 8)
-		*p++ = (uint8_t)v;
+	switch (w) {
+	case 1: *p = (uint8_t)v; break;
+	case 2: ml_store16(p, (unsigned)v & 0xffff); break;
+	case 4: ml_store32(p, (uint32_t)v); break;
+	default: ml_store64(p, v);
+	}
+}
+
+/* Whether two units of n bytes are equal. */
+static inline int ml_elem_equal(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	return n <= 8 && !(n & (n - 1)) ?
+		ml_elem_load(a, (unsigned)n) == ml_elem_load(b, (unsigned)n) :
+		!memcmp(a, b, n);
 }
 
 static inline unsigned ml_bitlen(ml_word v)

@@ -18,6 +18,34 @@ struct way {
 	int64_t disp;
 };
 
+/* Residuals of n elements of one kind. */
+static inline void residuals(unsigned w, unsigned eb, const uint8_t *b,
+	const uint8_t *p, uint8_t *res, unsigned n)
+{
+	for (; n--; b += w, p += w, res += w)
+		ml_elem_store(res, w, ml_residual(w * 8, eb,
+			ml_elem_load(b, w), ml_elem_load(p, w)));
+}
+
+static void residuals_of(unsigned kind, const uint8_t *b, const uint8_t *p,
+	uint8_t *res, unsigned n)
+{
+	switch (kind) { /* the common ones written out */
+	case ML_K_U4:
+		for (; n--; b++, p++)
+			*res++ = (uint8_t)(((*p - *b) & 15) |
+				(((*p & 0xf0) - (*b & 0xf0)) & 0xf0));
+		break;
+	case ML_K_I8: residuals(1, 0, b, p, res, n); break;
+	case ML_K_F16: residuals(2, 5, b, p, res, n); break;
+	case ML_K_BF16: residuals(2, 8, b, p, res, n); break;
+	case ML_K_F32: residuals(4, 8, b, p, res, n); break;
+	default:
+		residuals(ml_kind_bytes[kind], ml_kind_ebits[kind], b, p, res,
+			n);
+	}
+}
+
 int ml_diff_emit(unsigned type, const uint8_t *base, const uint8_t *p,
 	size_t units, uint64_t at, ml_emit *emit, void *arg,
 	struct ml_diag *diag)
@@ -25,26 +53,18 @@ int ml_diff_emit(unsigned type, const uint8_t *base, const uint8_t *p,
 	const struct ml_type *t = &ml_types[type];
 	uint8_t res[PIECE];
 	size_t unit = ml_type_bytes(type), k, i;
-	unsigned f, j;
+	unsigned f;
 	int r;
 
 	while (units) {
 		k = PIECE / unit < units ? PIECE / unit : units;
 		for (i = 0, f = 0; i < k * unit; f = (f + 1) % t->nfield) {
-			unsigned kind = t->f[f].kind, w = ml_kind_bytes[kind];
-			unsigned eb = ml_kind_ebits[kind];
+			unsigned kind = t->f[f].kind, m = t->f[f].n;
 
-			for (j = 0; j < t->f[f].n; j++, i += w) {
-				ml_word b = ml_elem_load(base + i, w);
-				ml_word x = ml_elem_load(p + i, w);
-
-				if (kind == ML_K_U4)
-					x = ((x - b) & 15) |
-						(((x & 0xf0) - (b & 0xf0)) & 0xf0);
-				else
-					x = ml_residual(w * 8, eb, b, x);
-				ml_elem_store(res + i, w, x);
-			}
+			if (t->nfield == 1) /* all elements at once */
+				m = (unsigned)(k * unit / ml_kind_bytes[kind]);
+			residuals_of(kind, base + i, p + i, res + i, m);
+			i += (size_t)m * ml_kind_bytes[kind];
 		}
 		r = emit(arg, ML_OP_DIFF, type, k, at, res, base, k * unit,
 			diag);
