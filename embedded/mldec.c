@@ -375,6 +375,27 @@ static void store(uint8_t *p, unsigned w, ml_word v)
 	} \
 } while (0)
 
+/* The same of codes whose scale moved. */
+static unsigned requantised(struct ml_dec *d, struct ml_rc *rc, unsigned kind,
+	uint8_t *p, unsigned m, int last)
+{
+	struct ml_state *s = &d->st;
+	unsigned i, t;
+
+	for (i = 0; i < m; i++, p++) {
+		if (rc->lim - rc->p < ML_DEC_LOOK && !last)
+			break;
+		if (kind == ML_K_R4) {
+			t = model_requant(rc, s, 4, *p & 15u, 0);
+			t |= model_requant(rc, s, 4, *p >> 4, 0) << 4;
+		} else {
+			t = model_requant(rc, s, 8, *p, 0);
+		}
+		*p = (uint8_t)t;
+	}
+	return i;
+}
+
 static unsigned elements(struct ml_dec *d, unsigned kind, int alone,
 	unsigned m, int last)
 {
@@ -383,6 +404,11 @@ static unsigned elements(struct ml_dec *d, unsigned kind, int alone,
 	uint8_t *p = d->buf + d->fill;
 	unsigned i = 0;
 
+	if (!alone && (kind == ML_K_R4 || kind == ML_K_R8)) {
+		i = requantised(d, &rc, kind, p, m, last);
+		d->rc = rc;
+		return i;
+	}
 #if ML_DEC_CLASS >= 3
 	/* Where code is cheap, a loop for each kind. */
 	switch (kind) {
@@ -397,9 +423,9 @@ static unsigned elements(struct ml_dec *d, unsigned kind, int alone,
 #endif
 	{
 		unsigned w = ml_kind_bytes[kind], eb = ml_kind_ebits[kind];
-		unsigned bits = kind == ML_K_U4 ? 4 : w * 8;
+		unsigned bits = ml_kind_pair(kind) ? 4 : w * 8;
 
-		RUN(w, eb, bits, kind == ML_K_U4);
+		RUN(w, eb, bits, ml_kind_pair(kind));
 	}
 #if ML_DEC_CLASS >= 3
 	}
@@ -418,7 +444,7 @@ static unsigned plain_elements(struct ml_dec *d, unsigned kind, unsigned m)
 		ml_word b = load(p, w), r = load(d->rc.p, w);
 
 		d->rc.p += w;
-		if (kind == ML_K_U4)
+		if (ml_kind_pair(kind))
 			b = ((b + r) & 15) | (((b & 0xf0) + (r & 0xf0)) & 0xf0);
 		else if (kind >= ML_K_FLOAT)
 			b = model_unmap(bits, (model_map(bits, b) + r) &

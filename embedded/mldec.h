@@ -130,6 +130,9 @@ struct ml_state {
 	ml_soff disp[2]; /* last displacements of base references */
 	ml_off dist; /* last distance of a copy from the target */
 	uint16_t e0;
+	uint16_t scale_b, scale_t; /* last f16 of a DIFF: base's, target's */
+	uint32_t ratio; /* of both, when ratio_set */
+	uint8_t ratio_set;
 	uint8_t type, set, k0, c0, tz; /* the descriptor */
 	uint8_t op; /* last op */
 	uint8_t k1, k2; /* classes of the last two elements */

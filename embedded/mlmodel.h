@@ -37,6 +37,7 @@ enum ml_op {
 enum ml_kind {
 	ML_K_U4, /* two in a byte, low half first */
 	ML_K_I8, ML_K_I16, ML_K_I32, ML_K_I64,
+	ML_K_R4, ML_K_R8, /* codes of the scale that the last f16 is */
 	ML_K_F8E4, ML_K_F8E5, ML_K_F16, ML_K_BF16, ML_K_F32, ML_K_F64
 };
 #define ML_K_FLOAT ML_K_F8E4 /* this one and all after it */
@@ -50,15 +51,21 @@ struct ml_type {
 	} f[4];
 };
 
-#define ML_NTYPE 35
-#define ML_NKIND 11
+#define ML_NTYPE 37
+#define ML_NKIND 13
 
 static const uint8_t ml_kind_bytes[ML_NKIND] = {
-	1, 1, 2, 4, 8, 1, 1, 2, 2, 4, 8
+	1, 1, 2, 4, 8, 1, 1, 1, 1, 2, 2, 4, 8
 };
 static const uint8_t ml_kind_ebits[ML_NKIND] = {
-	0, 0, 0, 0, 0, 4, 5, 5, 8, 8, 11
+	0, 0, 0, 0, 0, 0, 0, 4, 5, 5, 8, 8, 11
 };
+
+/* Whether a byte of this kind holds two numbers. */
+static inline int ml_kind_pair(unsigned kind)
+{
+	return kind == ML_K_U4 || kind == ML_K_R4;
+}
 
 /* Numbers as in ml-patch(5). Fields as in GGML's block structs. */
 static const struct ml_type ml_types[ML_NTYPE] = {
@@ -74,11 +81,11 @@ static const struct ml_type ml_types[ML_NTYPE] = {
 	{ 1, { { ML_K_F8E4, 1 } } },
 	{ 1, { { ML_K_F8E5, 1 } } }, /* 10 */
 	{ 1, { { ML_K_U4, 1 } } },
-	{ 2, { { ML_K_F16, 1 }, { ML_K_U4, 16 } } }, /* Q4_0, IQ4_NL */
+	{ 2, { { ML_K_F16, 1 }, { ML_K_U4, 16 } } }, /* IQ4_NL */
 	{ 2, { { ML_K_F16, 2 }, { ML_K_U4, 16 } } }, /* Q4_1 */
 	{ 3, { { ML_K_F16, 1 }, { ML_K_I8, 4 }, { ML_K_U4, 16 } } }, /* Q5_0 */
 	{ 3, { { ML_K_F16, 2 }, { ML_K_I8, 4 }, { ML_K_U4, 16 } } }, /* Q5_1 */
-	{ 2, { { ML_K_F16, 1 }, { ML_K_I8, 32 } } }, /* 16 Q8_0 */
+	{ 2, { { ML_K_F16, 1 }, { ML_K_I8, 32 } } }, /* 16 */
 	{ 2, { { ML_K_F16, 2 }, { ML_K_I8, 32 } } }, /* Q8_1 */
 	{ 2, { { ML_K_U4, 80 }, { ML_K_F16, 2 } } }, /* Q2_K */
 	{ 2, { { ML_K_I8, 108 }, { ML_K_F16, 1 } } }, /* Q3_K */
@@ -98,7 +105,9 @@ static const struct ml_type ml_types[ML_NTYPE] = {
 	{ 1, { { ML_K_I8, 56 } } }, /* IQ1_M */
 	{ 2, { { ML_K_I8, 52 }, { ML_K_F16, 1 } } }, /* TQ1_0 */
 	{ 2, { { ML_K_I8, 64 }, { ML_K_F16, 1 } } }, /* TQ2_0 */
-	{ 2, { { ML_K_I8, 1 }, { ML_K_U4, 16 } } } /* 34 MXFP4 */
+	{ 2, { { ML_K_I8, 1 }, { ML_K_U4, 16 } } }, /* MXFP4 */
+	{ 2, { { ML_K_F16, 1 }, { ML_K_R4, 16 } } }, /* 35 Q4_0 */
+	{ 2, { { ML_K_F16, 1 }, { ML_K_R8, 32 } } } /* Q8_0 */
 };
 
 /* Bytes of one block of a type. */
@@ -110,6 +119,58 @@ static inline unsigned ml_type_bytes(unsigned type)
 		n += (unsigned)ml_types[type].f[i].n *
 			ml_kind_bytes[ml_types[type].f[i].kind];
 	return n;
+}
+
+/* ----- requantised codes ------------------------------------------------ */
+
+/* A scale moves in every block, so equal weights get other codes: the base's
+ * code times the ratio of both scales says where the weight lies on the new
+ * scale, and how near to the border between two codes. */
+
+/* Base's scale divided by the target's, times 4096; bit 31: opposite signs.
+ * Both are f16. 4096 when nothing sensible comes out. */
+static inline uint32_t ml_requant_ratio(unsigned b, unsigned t)
+{
+	unsigned eb = b >> 10 & 31, et = t >> 10 & 31;
+	uint32_t mb = (b & 1023) | (eb ? 1024u : 0), r;
+	uint32_t mt = (t & 1023) | (et ? 1024u : 0);
+
+	eb += !eb;
+	et += !et;
+	if (!mb || !mt || eb + 6 < et || et + 6 < eb)
+		return 4096;
+	r = (mb << 12) / mt; /* below 2^23 */
+	if (eb > et)
+		r = r < 4096u * 64 ? r << (eb - et) : 4096;
+	else
+		r >>= et - eb;
+	if (r > 4096u * 64)
+		r = 4096;
+	return r | ((b ^ t) & 0x8000u) << 16;
+}
+
+/* The new code that b, a signed code of w bits, should become; *c is the
+ * context, 0..15: 0 next to the code below, 8 exact, 15 next to that above. */
+static inline unsigned ml_requant(uint32_t ratio, unsigned w, unsigned b,
+	unsigned *c)
+{
+	unsigned half = 1u << (w - 1), mask = 2 * half - 1, neg = b & half;
+	uint32_t x = (neg ? (0 - b) & mask : b) * (ratio & 0x7fffffff);
+
+	/* Rounded on the positive side, mirrored for negative codes. */
+	x += 2048;
+	*c = x >> 8 & 15;
+	x >>= 12;
+	if (neg)
+		neg = 1;
+	if (ratio >> 31)
+		neg ^= 1;
+	if (neg) {
+		*c = (16 - *c) & 15;
+		x = x > half ? half : x;
+		return (0 - x) & mask;
+	}
+	return x >= half ? half - 1 : x;
 }
 
 /* ----- layouts: how many chances a memory class spends, and where -------- */
@@ -210,6 +271,8 @@ static void model_reset(struct ml_state *s, void *arena,
 	s->disp[0] = s->disp[1] = 0;
 	s->dist = 0;
 	s->e0 = 0;
+	s->scale_b = s->scale_t = 0;
+	s->ratio_set = 0;
 	s->type = s->set = s->k0 = s->c0 = s->tz = 0;
 	s->op = ML_OP_LIT;
 	s->k1 = s->k2 = 0;
@@ -508,7 +571,44 @@ ML_INLINE ml_word model_diff(ML_RC *rc, struct ml_state *s, unsigned width,
 		r = neg ? 0 - m : m;
 	}
 	t = (b + r) & mask;
-	return ebits ? model_unmap(width, t) : t;
+	if (!ebits)
+		return t;
+	t = model_unmap(width, t);
+	if (width == 16 && ebits == 5) {
+		s->scale_b = (uint16_t)model_unmap(width, b);
+		s->scale_t = (uint16_t)t;
+		s->ratio_set = 0;
+	}
+	return t;
+}
+
+/* A code t of a DIFF on the scale of its block, both u4 (offset 8) or i8. */
+ML_INLINE unsigned model_requant(ML_RC *rc, struct ml_state *s, unsigned width,
+	unsigned b, unsigned t)
+{
+	const struct ml_set *set = &s->lay->i;
+	unsigned off = width == 4 ? 8 : 0, mask = (1u << width) - 1;
+	uint32_t at = model_set(s, 1);
+	unsigned c, k, p, r, neg, m;
+
+	if (!s->ratio_set) {
+		s->ratio = ml_requant_ratio(s->scale_b, s->scale_t);
+		s->ratio_set = 1;
+	}
+	p = ml_requant(s->ratio, width, (b - off) & mask, &c);
+	r = (t - off - p) & mask;
+	neg = r >> (width - 1);
+	m = neg ? (0 - r) & mask : r;
+	if (!model_bit(rc, s, at + 1 + (c >> set->zs), m != 0))
+		return (p + off) & mask;
+	k = model_class(rc, s, set, at, c, 1, model_bits(m));
+	/* The nearer border is crossed more often. */
+	neg = model_bit(rc, s, at, neg ^ (c < 8)) ^ (c < 8);
+	if (k > width)
+		k = width;
+	m = 1u << (k - 1) |
+		(unsigned)model_low(rc, s, set, at, c, k, k - 1, m);
+	return (p + off + (neg ? 0 - m : m)) & mask;
 }
 
 /* The exponent of an element without a base: bit by bit where there is room

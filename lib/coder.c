@@ -260,7 +260,7 @@ static void choose(struct ml_coder *c, const struct ml_op_view *v,
 		if (e > d->e0)
 			d->e0 = (uint16_t)e;
 	}
-	if (t->nfield > 1 || t->f[0].n > 1 || kind == ML_K_U4)
+	if (t->nfield > 1 || t->f[0].n > 1 || ml_kind_pair(kind))
 		return;
 	if (kind == ML_K_I8)
 		d->e0 = (uint16_t)choose_centre(p, v->bytes);
@@ -344,14 +344,21 @@ static void elements(struct ml_coder *c, const struct ml_op_view *v,
 
 			if (v->op == ML_OP_ALONE) {
 				model_alone(rc, s, bits, eb,
-					kind == ML_K_U4 ? x & 15 : x);
-				if (kind == ML_K_U4)
+					ml_kind_pair(kind) ? x & 15 : x);
+				if (ml_kind_pair(kind))
 					model_alone(rc, s, 4, 0, x >> 4);
 				continue;
 			}
 			y = ml_elem_load(base, w);
 			base += w;
-			if (kind == ML_K_U4) {
+			if (kind == ML_K_R8) {
+				model_requant(rc, s, 8, (unsigned)y,
+					(unsigned)(y + x) & 255);
+			} else if (kind == ML_K_R4) {
+				model_requant(rc, s, 4, y & 15, (y + x) & 15);
+				model_requant(rc, s, 4, (unsigned)y >> 4,
+					((y >> 4) + (x >> 4)) & 15);
+			} else if (kind == ML_K_U4) {
 				model_diff(rc, s, 4, 0, y & 15, (y + x) & 15);
 				model_diff(rc, s, 4, 0, y >> 4,
 					((y >> 4) + (x >> 4)) & 15);

@@ -71,7 +71,7 @@ static void one_alone(struct hist *h, unsigned kind, ml_word t,
 	unsigned w = ml_kind_bits(kind), eb = ml_kind_ebits[kind];
 	unsigned k;
 
-	if (kind == ML_K_I8) { /* bytes: their own entropy is near enough */
+	if (kind == ML_K_I8 || kind == ML_K_R8) { /* bytes: their own entropy is near enough */
 		h->low[t & 255]++;
 		return;
 	}
@@ -102,6 +102,18 @@ static void one_diff(struct hist *h, unsigned kind, unsigned e0, ml_word b,
 	h->raw += k; /* sign and all under the leading one */
 }
 
+/* A code on the scale of its block. */
+static void one_requant(struct hist *h, uint32_t ratio, unsigned w,
+	unsigned b, unsigned t)
+{
+	unsigned off = w == 4 ? 8 : 0, mask = (1u << w) - 1, c, r, k;
+
+	r = (t - off - ml_requant(ratio, w, (b - off) & mask, &c)) & mask;
+	k = ml_bitlen(r >> (w - 1) ? (0 - r) & mask : r);
+	h->i[c][k]++;
+	h->raw += k;
+}
+
 static uint64_t total(const struct hist *h, uint64_t seen, uint64_t all)
 {
 	uint64_t bits = h->raw, learn = 0;
@@ -124,6 +136,7 @@ static uint64_t cost(unsigned type, const uint8_t *b, const uint8_t *p,
 	const struct ml_type *t = &ml_types[type];
 	unsigned unit = ml_type_bytes(type), f, j, prev = 0, e0[4];
 	size_t step = 1, per = 0, u, at, seen = 0;
+	uint32_t ratio = 4096;
 	struct hist h;
 
 	memset(&h, 0, sizeof h);
@@ -146,7 +159,19 @@ static uint64_t cost(unsigned type, const uint8_t *b, const uint8_t *p,
 				ml_word x = ml_elem_load(p + at, w);
 				ml_word y = b ? ml_elem_load(b + at, w) : 0;
 
-				if (kind == ML_K_U4) {
+				if (b && kind == ML_K_F16)
+					ratio = ml_requant_ratio((unsigned)y,
+						(unsigned)x);
+				if (b && kind == ML_K_R8) {
+					one_requant(&h, ratio, 8, (unsigned)y,
+						(unsigned)x);
+				} else if (b && kind == ML_K_R4) {
+					one_requant(&h, ratio, 4, y & 15,
+						x & 15);
+					one_requant(&h, ratio, 4,
+						(unsigned)y >> 4,
+						(unsigned)x >> 4);
+				} else if (ml_kind_pair(kind)) {
 					if (b) {
 						one_diff(&h, kind, 0, y & 15,
 							x & 15);

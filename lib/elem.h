@@ -17,7 +17,7 @@ typedef uint64_t ml_word;
 
 static inline unsigned ml_kind_bits(unsigned kind)
 {
-	return kind == ML_K_U4 ? 4 : ml_kind_bytes[kind] * 8u;
+	return ml_kind_pair(kind) ? 4 : ml_kind_bytes[kind] * 8u;
 }
 
 static inline ml_word ml_elem_load(const uint8_t *p, unsigned w)

@@ -32,6 +32,7 @@ static void residuals_of(unsigned kind, const uint8_t *b, const uint8_t *p,
 {
 	switch (kind) { /* the common ones written out */
 	case ML_K_U4:
+	case ML_K_R4:
 		for (; n--; b++, p++)
 			*res++ = (uint8_t)(((*p - *b) & 15) |
 				(((*p & 0xf0) - (*b & 0xf0)) & 0xf0));

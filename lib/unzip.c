@@ -140,8 +140,16 @@ static void elements(struct ml_unzip *u, const struct ml_op_view *v, size_t n)
 
 			if (v->op == ML_OP_ALONE) {
 				x = model_alone(rc, s, bits, eb, 0);
-				if (kind == ML_K_U4)
+				if (ml_kind_pair(kind))
 					x |= model_alone(rc, s, 4, 0, 0) << 4;
+			} else if (kind == ML_K_R8) {
+				x = (model_requant(rc, s, 8, (unsigned)y, 0) -
+					y) & 255;
+			} else if (kind == ML_K_R4) {
+				x = (model_requant(rc, s, 4, y & 15, 0) - y) &
+					15;
+				x |= ((model_requant(rc, s, 4, (unsigned)y >>
+					4, 0) - (y >> 4)) & 15) << 4;
 			} else if (kind == ML_K_U4) {
 				x = (model_diff(rc, s, 4, 0, y & 15, 0) - y) &
 					15;
@@ -201,10 +209,11 @@ static void tell_op(const struct ml_unzip *u, const struct ml_op_view *v,
 	};
 	static const char *const type[ML_NTYPE] = {
 		"bytes", "i8", "i16", "i32", "i64", "f16", "bf16", "f32",
-		"f64", "f8e4", "f8e5", "u4", "q4_0", "q4_1", "q5_0", "q5_1",
-		"q8_0", "q8_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k",
+		"f64", "f8e4", "f8e5", "u4", "iq4_nl", "q4_1", "q5_0", "q5_1",
+		"f16+i8", "q8_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k",
 		"q8_k", "iq4_xs", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs",
-		"iq3_s", "iq1_s", "iq1_m", "tq1_0", "tq2_0", "mxfp4"
+		"iq3_s", "iq1_s", "iq1_m", "tq1_0", "tq2_0", "mxfp4", "q4_0",
+		"q8_0"
 	};
 
 	o->op = name[v->op];
