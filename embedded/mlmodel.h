@@ -140,12 +140,12 @@ static inline uint32_t ml_requant_ratio(unsigned b, unsigned t)
 	if (!mb || !mt || eb + 6 < et || et + 6 < eb)
 		return 4096;
 	r = (mb << 12) / mt; /* below 2^23 */
-	if (eb > et)
-		r = r < 4096u * 64 ? r << (eb - et) : 4096;
-	else
+	if (eb <= et)
 		r >>= et - eb;
-	if (r > 4096u * 64)
-		r = 4096;
+	else if (r < 1u << 18)
+		r <<= eb - et;
+	if (r > 1u << 18)
+		return 4096;
 	return r | ((b ^ t) & 0x8000u) << 16;
 }
 
