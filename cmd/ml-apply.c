@@ -25,7 +25,6 @@ struct sink {
 	FILE *f;
 	struct ml_src *spool;
 	struct progress *pr;
-	int failed; /* the output is at fault, not the patch */
 };
 
 /* What a chain of patches tells before it is applied. */
@@ -45,44 +44,14 @@ static int to_sink(
 	errno = 0;
 	if (fwrite(p, 1, n, to->f) == n)
 		return ML_OK;
-	to->failed = 1;
 	return ml_fail_errno(diag, "cannot write");
-}
-
-static int class_by_name(const char *s)
-{
-	static const char *const name[] = {"nano", "micro", "full"};
-	int i;
-
-	for (i = 0; i < 3; i++)
-		if (strcmp(s, name[i]) == 0)
-			return i + 1;
-	usage_error(usage, "unknown class after '-c'");
-}
-
-/* A patch is the input here, so what is wrong with it has its own status;
- * only what is no patch at all is like any other input. */
-static _Noreturn void die_patch(
-	const char *path, int err, const struct ml_diag *d, int is_patch)
-{
-	int status = ml_exit_status(err);
-
-	if (err == ML_EBASE)
-		warn("%s", d->why);
-	else
-		warn_diag(path, d);
-	if (status == EX_INPUT && (is_patch || err != ML_EFORMAT))
-		status = EX_PATCH;
-	exit(status);
 }
 
 static void tell(const struct ml_hdr *h, uint64_t off)
 {
-	static const char *const name[] = {"nano", "micro", "full"};
-
 	fprintf(stderr, "patch at %llu: release %llu, class %s, window %llu, ",
 		(unsigned long long)off, (unsigned long long)h->release,
-		name[h->cls - 1], (unsigned long long)h->window);
+		ml_class_name(h->cls), (unsigned long long)h->window);
 	if (h->flags & ML_HF_BASE)
 		fprintf(stderr, "base of %llu bytes",
 			(unsigned long long)h->base_size);
@@ -129,18 +98,6 @@ static int walk(struct ml_src *psrc, struct chain *c, int verbose,
 	return ML_OK;
 }
 
-/* Whether the input begins as a patch does, as far as it goes. */
-static int looks_right(struct ml_src *psrc)
-{
-	const uint64_t size = ml_src_size(psrc);
-	const size_t n = size < 4 ? (size_t)size : 4;
-	struct ml_diag diag;
-	char head[4];
-
-	return ml_src_read(psrc, 0, head, n, &diag) ||
-		memcmp(head, ML_PATCH_MAGIC, n) == 0;
-}
-
 /* Applies all patches: targets between are spooled. */
 static int apply(struct ml_src *psrc, const struct chain *c,
 	struct ml_src *base, int cls, struct sink *out, struct ml_diag *diag)
@@ -180,13 +137,12 @@ int main(int argc, char **argv)
 	struct sink sink = {.pr = &pr};
 	struct out out;
 	FILE *from = NULL;
-	int is_patch = 1;
 
 	/* arguments */
 	opterr = 0;
 	while ((c = getopt(argc, argv, ":c:ho:qsvV")) != -1) {
 		switch (c) {
-		case 'c': cls = class_by_name(optarg); break;
+		case 'c': cls = class_option(usage, optarg); break;
 		case 'h': help(usage);
 		case 'o': target = optarg; break;
 		case 'q': quiet = 1; break;
@@ -200,8 +156,7 @@ int main(int argc, char **argv)
 		usage_error(usage, "more than two files");
 	base_path = optind < argc ? argv[optind] : NULL;
 	patch_path = optind + 1 < argc ? argv[optind + 1] : NULL;
-	if (base_path && strcmp(base_path, "-") == 0 &&
-		(!patch_path || strcmp(patch_path, "-") == 0))
+	if (base_path && is_dash(base_path) && is_dash(patch_path))
 		usage_error(usage,
 			"base and patch cannot both be standard input");
 
@@ -210,10 +165,9 @@ int main(int argc, char **argv)
 		from = in_open(patch_path, 1);
 	} else {
 		psrc = in_src(patch_path);
-		is_patch = looks_right(psrc);
 		err = walk(psrc, &chain, verbose, &diag);
 		if (err)
-			die_patch(patch_path, err, &diag, is_patch);
+			die_patch(patch_path, psrc, err, &diag);
 	}
 	if (base_path)
 		base = in_src(base_path);
@@ -226,15 +180,14 @@ int main(int argc, char **argv)
 		struct ml_target t = {.write = to_sink, .ctx = &sink};
 
 		err = ml_apply_stream(from, base, cls, &t, &diag);
-		is_patch = diag.off > 0;
 	} else {
 		err = apply(psrc, &chain, base, cls, &sink, &diag);
 	}
 	progress_end(&pr);
-	if (err && sink.failed)
+	if (err && ferror(out.f))
 		die_out(err, &diag);
 	if (err)
-		die_patch(patch_path, err, &diag, is_patch);
+		die_patch(patch_path, psrc, err, &diag);
 
 	/* close */
 	ml_src_free(base);

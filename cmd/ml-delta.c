@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "blockio.h"
 #include "util.h"
 
 const char ml_prog[] = "ml-delta";
@@ -25,34 +24,14 @@ struct side {
 	uint8_t sha[ML_SHA256_LEN];
 };
 
-struct emit {
-	struct ml_out out;
-	int failed; /* the output is at fault */
-};
-
 static int put_span(void *ctx, const struct ml_span *sp, struct ml_diag *diag)
 {
-	struct emit *e = ctx;
-	const int err = ml_out_span(&e->out, sp, diag);
-
-	e->failed |= err != 0;
-	return err;
+	return ml_out_span(ctx, sp, diag);
 }
 
 static int put_block(void *ctx, const struct ml_block *b, struct ml_diag *diag)
 {
-	struct emit *e = ctx;
-	const int err = ml_out_block(&e->out, b, diag);
-
-	e->failed |= err != 0;
-	return err;
-}
-
-static void told(void *arg, uint64_t done)
-{
-	struct progress *pr = arg;
-
-	progress_add(pr, done - pr->done);
+	return ml_out_block(ctx, b, diag);
 }
 
 /* Whoever forgets ml-split is told so; a stream begins with this byte. */
@@ -84,14 +63,14 @@ static void unload(struct side *s)
 int main(int argc, char **argv)
 {
 	struct ml_head head = {.kind = ML_KIND_DELTA};
-	struct ml_delta_opt opt = {.progress = told};
+	struct ml_delta_opt opt = {.progress = progress_told};
 	struct ml_sink sink = {.span = put_span, .block = put_block};
 	const char *output = NULL, *path[2];
 	int quiet = 0, verbose = 0, c, err;
-	struct emit emit = {.failed = 0};
 	struct side base, target;
 	struct progress pr;
 	struct ml_diag diag;
+	struct ml_out to;
 	struct out out;
 
 	/* arguments */
@@ -110,7 +89,7 @@ int main(int argc, char **argv)
 		usage_error(usage, "not two streams");
 	path[0] = argv[optind];
 	path[1] = argv[optind + 1];
-	if (strcmp(path[0], "-") == 0 && strcmp(path[1], "-") == 0)
+	if (is_dash(path[0]) && is_dash(path[1]))
 		usage_error(usage,
 			"base and target cannot both be standard input");
 
@@ -123,23 +102,20 @@ int main(int argc, char **argv)
 	memcpy(head.base_sha, base.sha, sizeof(head.base_sha));
 	opt.log = verbose ? stderr : NULL;
 	opt.arg = &pr;
-	sink.ctx = &emit;
+	sink.ctx = &to;
 
 	/* stream */
-	err = ml_out_open(&emit.out, out.f, &head, &diag);
+	err = ml_out_open(&to, out.f, &head, &diag);
 	if (err)
 		die_out(err, &diag);
 	progress_start(&pr, target.model.size, quiet || verbose);
 	err = ml_delta(&base.model, base.bytes, &target.model, target.bytes,
 		&opt, &sink, &diag);
 	progress_end(&pr);
-	if (err && !emit.failed)
-		die_diag(path[1], err, &diag);
 	if (!err)
-		err = ml_out_done(&emit.out, target.model.size, target.sha,
-			&diag);
+		err = ml_out_done(&to, target.model.size, target.sha, &diag);
 	if (err)
-		die_out(err, &diag);
+		die_either(path[1], out.f, err, &diag);
 
 	/* close */
 	unload(&base);

@@ -4,13 +4,11 @@
  * ml-zipnn and ml-pack in one process; the patch appears only after it was
  * applied to the old file and made the new one.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "mldec.h"
-#include "prove.h"
 #include "util.h"
 
 const char ml_prog[] = "ml-diff";
@@ -21,7 +19,7 @@ static const char usage[] =
 	"Writes the patch that makes the model file new of the file old.\n"
 	"One of them may be '-'.\n"
 	"  -c class    memory class that applying needs: nano, micro or full\n"
-	"              (nano; micro for files of 2 GiB or more)\n"
+	"              (full; nano for files below 2 GiB only)\n"
 	"  -f format   raw, safetensors, gguf, onnx or tflite (by content)\n"
 	"  -l          keep the labels of tensors in the patch\n"
 	"  -o file     write to file (standard output)\n"
@@ -30,7 +28,7 @@ static const char usage[] =
 	"  -v          a line per tensor on standard error\n"
 	"  -h, -V      this help, the version\n";
 
-#define NANO_MAX (UINT64_C(1) << 31)
+#define NANO_MAX (UINT64_C(1) << 31) /* files of a nano patch are below */
 
 struct option {
 	const char *format, *output;
@@ -45,13 +43,6 @@ struct side {
 	struct ml_model model;
 };
 
-static void told(void *arg, uint64_t done)
-{
-	struct progress *pr = arg;
-
-	progress_add(pr, done - pr->done);
-}
-
 static void load(struct side *s, const struct option *o,
 	uint8_t sha[ML_SHA256_LEN])
 {
@@ -59,13 +50,7 @@ static void load(struct side *s, const struct option *o,
 	int err;
 
 	s->src = in_src(s->path);
-	err = ml_model_read(&s->model, s->src, o->format, &diag);
-	if (err)
-		die_diag(s->path, err, &diag);
-	if (diag.why[0] && !o->quiet) {
-		warn_diag(s->path, &diag);
-		warn("taking it as one opaque span");
-	}
+	in_model(&s->model, s->src, s->path, o->format, o->quiet);
 	err = ml_src_sha256(s->src, sha, &diag);
 	if (err)
 		die_diag(s->path, err, &diag);
@@ -110,11 +95,11 @@ static int pack_block(
 
 /* Fills the packer. */
 static void diff(struct ml_packer *p, const struct side *old,
-	const struct side *new, const struct option *o, int cls)
+	const struct side *new, const struct option *o)
 {
 	struct ml_sink to_pack = {p, drop_span, pack_block};
 	struct ml_sink to_zip = {NULL, zip_span, zip_block};
-	struct ml_delta_opt opt = {.progress = told};
+	struct ml_delta_opt opt = {.progress = progress_told};
 	struct ml_zip *zip;
 	struct progress pr;
 	struct ml_diag diag;
@@ -124,7 +109,7 @@ static void diff(struct ml_packer *p, const struct side *old,
 		to_pack.span = pack_span;
 	opt.log = o->verbose ? stderr : NULL;
 	opt.arg = &pr;
-	err = ml_zip_new(&zip, cls, &to_pack, &diag);
+	err = ml_zip_new(&zip, o->cls, &to_pack, &diag);
 	if (err)
 		die_diag(new->path, err, &diag);
 	to_zip.ctx = zip;
@@ -148,7 +133,8 @@ static void prove(struct ml_packer *p, const struct ml_patch_info *info,
 	int err;
 
 	progress_start(&pr, info->target_size, o->quiet);
-	err = ml_pack_proven(p, info, old, told, &pr, out, &diag);
+	err = ml_pack_proven(p, info, old, NULL, progress_told, &pr, out,
+		&diag);
 	progress_end(&pr);
 	if (err && ml_exit_status(err) == EX_SYSTEM)
 		die_out(err, &diag);
@@ -165,42 +151,12 @@ static void prove(struct ml_packer *p, const struct ml_patch_info *info,
 			(unsigned long long)info->target_size);
 }
 
-/* ===== arguments ======================================================== */
-
-static int class_by_name(const char *s)
-{
-	static const char *const name[] = {"nano", "micro", "full"};
-	int i;
-
-	for (i = 0; i < 3; i++)
-		if (strcmp(s, name[i]) == 0)
-			return i + 1;
-	usage_error(usage, "unknown class after '-c'");
-}
-
-static const char *format_known(const char *name)
-{
-	if (strcmp(name, "raw") != 0 && !ml_reader_by_name(name))
-		usage_error(usage, "unknown format after '-f'");
-	return name;
-}
-
-static uint64_t number(const char *s)
-{
-	unsigned long long v;
-	char *end;
-
-	errno = 0;
-	v = strtoull(s, &end, 10);
-	if (*s < '0' || *s > '9' || *end || errno || v >> 63)
-		usage_error(usage, "not a number below 2^63 after '-r'");
-	return v;
-}
+/* ===== all of it ======================================================== */
 
 int main(int argc, char **argv)
 {
 	struct ml_patch_info info = {.has_base = 1};
-	struct option o = {.cls = 0};
+	struct option o = {.cls = ML_FULL};
 	struct ml_proven proven;
 	struct ml_packer *p;
 	struct side old, new;
@@ -212,13 +168,13 @@ int main(int argc, char **argv)
 	opterr = 0;
 	while ((c = getopt(argc, argv, ":c:f:hlo:qr:vV")) != -1) {
 		switch (c) {
-		case 'c': o.cls = class_by_name(optarg); break;
-		case 'f': o.format = format_known(optarg); break;
+		case 'c': o.cls = class_option(usage, optarg); break;
+		case 'f': o.format = format_option(usage, optarg); break;
 		case 'h': help(usage);
 		case 'l': o.labels = 1; break;
 		case 'o': o.output = optarg; break;
 		case 'q': o.quiet = 1; break;
-		case 'r': o.release = number(optarg); break;
+		case 'r': o.release = release_option(usage, optarg); break;
 		case 'v': o.verbose = 1; break;
 		case 'V': version();
 		default: bad_option(usage, c);
@@ -228,7 +184,7 @@ int main(int argc, char **argv)
 		usage_error(usage, "not two files");
 	old.path = argv[optind];
 	new.path = argv[optind + 1];
-	if (strcmp(old.path, "-") == 0 && strcmp(new.path, "-") == 0)
+	if (is_dash(old.path) && is_dash(new.path))
 		usage_error(
 			usage, "old and new cannot both be standard input");
 
@@ -238,20 +194,18 @@ int main(int argc, char **argv)
 	info.release = o.release;
 	info.base_size = old.model.size;
 	info.target_size = new.model.size;
-	info.cls = info.base_size < NANO_MAX && info.target_size < NANO_MAX ?
-		ML_NANO : ML_MICRO;
-	if (o.cls && o.cls < info.cls)
+	info.cls = o.cls;
+	if (o.cls == ML_NANO && (info.base_size >= NANO_MAX ||
+		info.target_size >= NANO_MAX))
 		die(EX_INPUT, "files of 2 GiB or more are too large for the "
 			"class nano");
-	if (o.cls)
-		info.cls = o.cls;
 	err = ml_pack_new(&p, &diag);
 	if (err)
 		die_out(err, &diag);
 	out_open(&out, o.output, 1);
 
 	/* stream */
-	diff(p, &old, &new, &o, info.cls);
+	diff(p, &old, &new, &o);
 	prove(p, &info, old.src, &o, &proven);
 	err = ml_src_copy(proven.patch, out.f, &diag);
 	if (err)

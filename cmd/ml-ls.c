@@ -7,11 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <json-c/json.h>
-
-#include "label.h"
 #include "mldec.h"
-#include "prove.h"
 #include "util.h"
 
 const char ml_prog[] = "ml-ls";
@@ -30,65 +26,6 @@ static const char usage[] =
 static const uint8_t stream_magic[HEAD] = {
 	0xd3, 'm', 'l', 's', '\r', '\n', 0x1a, '\n'};
 
-/* ===== reading ========================================================== */
-
-static void need(const void *p)
-{
-	if (!p)
-		die(EX_SYSTEM, "out of memory");
-}
-
-/* Labels of a stream of any kind; the bytes pass by. */
-static int read_stream(FILE *f, struct ml_model *m, struct ml_diag *diag)
-{
-	struct ml_in *in = NULL;
-	struct ml_span sp;
-	const uint8_t *p;
-	struct ml_done d;
-	uint32_t tag = 0;
-	size_t n;
-	int err = ml_in_open(&in, f, diag);
-
-	ml_model_init(m);
-	while (!err && tag != ML_DONE) {
-		err = ml_in_next(in, &tag, &p, &n, diag);
-		if (err)
-			break;
-		if (tag == ML_SPAN) {
-			err = ml_span_decode(&sp, p, n, diag);
-			if (err)
-				break;
-			err = ml_model_add(m, sp.name, sp.name_len, sp.dtype,
-				sp.rank, sp.shape, sp.off, sp.len, diag);
-			if (!err)
-				m->span[m->nspan - 1].kind = sp.kind;
-			ml_span_clear(&sp);
-		} else if (tag == ML_QUNT) {
-			err = ml_quant_decode(&m->span[m->nspan - 1].quant, p,
-				n, diag);
-		} else if (tag == ML_DONE) {
-			err = ml_done_decode(&d, p, n, diag);
-			m->size = d.size;
-		}
-	}
-	if (!err)
-		m->container = ml_in_head(in)->container;
-	ml_in_free(in);
-	return err;
-}
-
-/* A patch is the input here: what is wrong with it has its own status. */
-static _Noreturn void die_patch(
-	const char *path, int err, const struct ml_diag *d)
-{
-	const int status = ml_exit_status(err);
-
-	if (err == ML_EBASE)
-		die(EX_BASE, "%s", d->why);
-	warn_diag(path, d);
-	exit(status == EX_INPUT ? EX_PATCH : status);
-}
-
 /* What the patches of a chain make, one after the other. */
 static struct ml_src *rebuild(struct ml_src *psrc, const char *path,
 	struct ml_src *base)
@@ -101,7 +38,7 @@ static struct ml_src *rebuild(struct ml_src *psrc, const char *path,
 	do {
 		err = ml_apply_spool(psrc, &off, from, &to, &diag);
 		if (err)
-			die_patch(path, err, &diag);
+			die_patch(path, psrc, err, &diag);
 		if (from != base)
 			ml_src_free(from);
 		from = to;
@@ -118,24 +55,22 @@ static void read_patch(struct ml_src *psrc, const char *path,
 	int needs = -1, err;
 	struct ml_diag diag;
 	struct ml_hdr h;
-	size_t i;
 
 	do {
 		last = off;
 		err = ml_patch_walk(psrc, &off, &h, hbuf, NULL, NULL, &diag);
 		if (err)
-			die_patch(path, err, &diag);
+			die_patch(path, psrc, err, &diag);
 		if (needs < 0)
 			needs = h.flags & ML_HF_BASE;
 	} while (off < ml_src_size(psrc));
 	off = last;
 	err = ml_patch_labels(psrc, &off, m, &diag);
 	if (err)
-		die_patch(path, err, &diag);
+		die_patch(path, psrc, err, &diag);
 	*known = 0;
-	for (i = 0; i < m->nspan; i++)
-		if (m->span[i].kind == ML_TENSOR)
-			return;
+	if (ml_model_has_tensors(m))
+		return;
 	if (needs && !base_path)
 		die(EX_INPUT, "the patch has no labels: name the base's file "
 			"with '-b' to see what it makes");
@@ -198,7 +133,7 @@ static void read_any(const char *path, const char *format,
 	*known = 1;
 	if (!format && n == HEAD && memcmp(head, stream_magic, HEAD) == 0) {
 		put_back(f, head, n);
-		err = read_stream(f, m, &diag);
+		err = ml_stream_labels(f, m, &diag);
 		if (err)
 			die_diag(path, err, &diag);
 		fclose(f);
@@ -224,159 +159,13 @@ static void read_any(const char *path, const char *format,
 	fclose(f);
 }
 
-/* ===== writing ========================================================== */
-
-static int shown(const struct ml_span *sp, int all)
-{
-	return all || sp->kind == ML_TENSOR;
-}
-
-static int digits(uint64_t v)
-{
-	int n = 1;
-
-	for (; v > 9; v /= 10)
-		n++;
-	return n;
-}
-
-static void list(FILE *f, const struct ml_model *m, int all)
-{
-	char shape[ML_SHAPE_TEXT], type[ML_TYPE_TEXT];
-	int off = 1, len = 1, dtype = 1, dims = 1, k;
-	const struct ml_span *sp;
-	char *name;
-	size_t i;
-
-	for (i = 0; i < m->nspan; i++) {
-		sp = &m->span[i];
-		if (!shown(sp, all))
-			continue;
-		off = digits(sp->off); /* ascending */
-		if (digits(sp->len) > len)
-			len = digits(sp->len);
-		k = (int)strlen(ml_type_text(type, sp));
-		if (k > dtype)
-			dtype = k;
-		k = (int)strlen(ml_shape_text(shape, sp));
-		if (k > dims)
-			dims = k;
-	}
-	for (i = 0; i < m->nspan; i++) {
-		sp = &m->span[i];
-		if (!shown(sp, all))
-			continue;
-		name = ml_escaped(sp->name, sp->name_len);
-		need(name);
-		fprintf(f, "%*llu  %*llu  %-*s  %-*s  %s\n", off,
-			(unsigned long long)sp->off, len,
-			(unsigned long long)sp->len, dtype,
-			ml_type_text(type, sp), dims,
-			ml_shape_text(shape, sp),
-			sp->kind == ML_TENSOR ? name : "-");
-		free(name);
-	}
-}
-
-static struct json_object *text(const char *s, size_t n)
-{
-	char *name = ml_escaped(s, n);
-	struct json_object *o;
-
-	need(name);
-	o = json_object_new_string(name);
-	need(o);
-	free(name);
-	return o;
-}
-
-static void add(struct json_object *to, const char *key, struct json_object *o)
-{
-	need(o);
-	if (json_object_object_add(to, key, o))
-		need(NULL);
-}
-
-/* One value; the objects do not outlive it, however many there are. */
-static void put_json(FILE *f, struct json_object *o)
-{
-	const char *s = json_object_to_json_string_ext(
-		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-
-	need(s);
-	fputs(s, f);
-	json_object_put(o);
-}
-
-static struct json_object *span_json(const struct ml_span *sp)
-{
-	struct json_object *o = json_object_new_object(), *a;
-	char type[ML_TYPE_TEXT];
-	unsigned i;
-
-	need(o);
-	if (sp->kind == ML_TENSOR) {
-		add(o, "name", text(sp->name, sp->name_len));
-		add(o, "dtype",
-			json_object_new_string(ml_type_text(type, sp)));
-		a = json_object_new_array();
-		add(o, "shape", a);
-		for (i = 0; i < sp->rank; i++)
-			if (json_object_array_add(a,
-				json_object_new_uint64(sp->shape[i])))
-				need(NULL);
-	}
-	add(o, "offset", json_object_new_uint64(sp->off));
-	add(o, "bytes", json_object_new_uint64(sp->len));
-	if (sp->quant) {
-		a = json_object_new_object();
-		add(o, "quant", a);
-		add(a, "axis", json_object_new_int(sp->quant->axis));
-		add(a, "n", json_object_new_int64(sp->quant->n));
-	}
-	return o;
-}
-
-static void put_spans(FILE *f, const struct ml_model *m, int kind)
-{
-	const char *sep = "\n";
-	size_t i;
-
-	for (i = 0; i < m->nspan; i++) {
-		if (m->span[i].kind != kind)
-			continue;
-		fputs(sep, f);
-		put_json(f, span_json(&m->span[i]));
-		sep = ",\n";
-	}
-}
-
-static void list_json(FILE *f, const char *path, const struct ml_model *m,
-	int known, int all)
-{
-	fputs("{\"file\":", f);
-	put_json(f, text(path, strlen(path)));
-	fputs(",\"container\":", f);
-	if (known)
-		put_json(f, json_object_new_string(
-			ml_container_name(m->container)));
-	else
-		fputs("null", f);
-	fprintf(f, ",\"size\":%llu,\"tensors\":[", (unsigned long long)m->size);
-	put_spans(f, m, ML_TENSOR);
-	if (all) {
-		fputs("],\"skeleton\":[", f);
-		put_spans(f, m, ML_SKELETON);
-	}
-	fputs("]}\n", f);
-}
-
 int main(int argc, char **argv)
 {
 	static const struct option longer[] = {
 		{"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
 	const char *format = NULL, *base = NULL, *path;
-	int all = 0, json = 0, known, c;
+	int all = 0, json = 0, known, c, err;
+	struct ml_diag diag;
 	struct ml_model m;
 	struct out out;
 
@@ -387,7 +176,7 @@ int main(int argc, char **argv)
 		switch (c) {
 		case 'a': all = 1; break;
 		case 'b': base = optarg; break;
-		case 'f': format = optarg; break;
+		case 'f': format = format_option(usage, optarg); break;
 		case 'h': help(usage);
 		case 'j': json = 1; break;
 		case 'V': version();
@@ -396,10 +185,8 @@ int main(int argc, char **argv)
 	}
 	if (argc - optind > 1)
 		usage_error(usage, "more than one file");
-	if (format && strcmp(format, "raw") != 0 && !ml_reader_by_name(format))
-		usage_error(usage, "unknown format after '-f'");
 	path = optind < argc ? argv[optind] : "-";
-	if (base && strcmp(base, "-") == 0 && strcmp(path, "-") == 0)
+	if (base && is_dash(base) && is_dash(path))
 		usage_error(usage,
 			"base and file cannot both be standard input");
 
@@ -408,10 +195,11 @@ int main(int argc, char **argv)
 	out_open(&out, NULL, 0);
 
 	/* list */
-	if (json)
-		list_json(out.f, path, &m, known, all);
-	else
-		list(out.f, &m, all);
+	err = json ? ml_model_json(out.f, &m, all, path, known ?
+		ml_container_name(m.container) : NULL, &diag) :
+		ml_model_table(out.f, &m, all, &diag);
+	if (err)
+		die_out(err, &diag);
 
 	/* close */
 	ml_model_free(&m);

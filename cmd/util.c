@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mldec.h"
 #include "util.h"
 
 #define BUFFER 262144 /* of a FILE */
@@ -85,7 +86,7 @@ const char *show(char buf[SHOW_MAX], const char *text)
 	return ml_escape(buf, SHOW_MAX, text, strlen(text));
 }
 
-static int is_dash(const char *path)
+int is_dash(const char *path)
 {
 	return !path || strcmp(path, "-") == 0;
 }
@@ -128,6 +129,39 @@ void die_out(int err, const struct ml_diag *d)
 	exit(ml_exit_status(err));
 }
 
+void die_either(const char *file, FILE *f, int err, const struct ml_diag *d)
+{
+	if (ferror(f))
+		die_out(err, d);
+	die_diag(file, err, d);
+}
+
+/* Whether the input begins as a patch does, as far as it goes. */
+static int looks_right(struct ml_src *psrc)
+{
+	const uint64_t size = ml_src_size(psrc);
+	const size_t n = size < 4 ? (size_t)size : 4;
+	struct ml_diag diag;
+	char head[4];
+
+	return ml_src_read(psrc, 0, head, n, &diag) ||
+		memcmp(head, ML_PATCH_MAGIC, n) == 0;
+}
+
+void die_patch(const char *file, struct ml_src *psrc, int err,
+	const struct ml_diag *d)
+{
+	const int is_patch = psrc ? looks_right(psrc) : d->off > 0;
+
+	if (err == ML_EBASE)
+		die(EX_BASE, "%s", d->why);
+	warn_diag(file, d);
+	if (ml_exit_status(err) == EX_INPUT &&
+		(is_patch || err != ML_EFORMAT))
+		exit(EX_PATCH);
+	exit(ml_exit_status(err));
+}
+
 /* ===== options ========================================================== */
 
 void usage_error(const char *usage, const char *why)
@@ -146,6 +180,34 @@ void bad_option(const char *usage, int c)
 		warn("unknown option '-%c'", optopt);
 	fputs(usage, stderr);
 	exit(EX_USAGE);
+}
+
+int class_option(const char *usage, const char *name)
+{
+	const int cls = ml_class_by_name(name);
+
+	if (!cls)
+		usage_error(usage, "unknown class after '-c'");
+	return cls;
+}
+
+const char *format_option(const char *usage, const char *name)
+{
+	if (strcmp(name, "raw") != 0 && !ml_reader_by_name(name))
+		usage_error(usage, "unknown format after '-f'");
+	return name;
+}
+
+uint64_t release_option(const char *usage, const char *s)
+{
+	unsigned long long v;
+	char *end;
+
+	errno = 0;
+	v = strtoull(s, &end, 10);
+	if (*s < '0' || *s > '9' || *end || errno || v >> 63)
+		usage_error(usage, "not a number below 2^63 after '-r'");
+	return v;
 }
 
 static void shut_stdout(void)
@@ -216,6 +278,20 @@ struct ml_src *in_src(const char *path)
 	if (err)
 		die_diag(path, err, &diag);
 	return s;
+}
+
+void in_model(struct ml_model *m, struct ml_src *s, const char *path,
+	const char *format, int quiet)
+{
+	struct ml_diag diag;
+	const int err = ml_model_read(m, s, format, &diag);
+
+	if (err)
+		die_diag(path, err, &diag);
+	if (diag.why[0] && !quiet) {
+		warn_diag(path, &diag);
+		warn("taking it as one opaque span");
+	}
 }
 
 /* ===== output =========================================================== */
@@ -456,6 +532,13 @@ void progress_add(struct progress *p, uint64_t n)
 			(double)(p->total - p->done) / rate);
 	fputs("\033[K", stderr);
 	line_up = 1;
+}
+
+void progress_told(void *arg, uint64_t done)
+{
+	struct progress *p = arg;
+
+	progress_add(p, done - p->done);
 }
 
 void progress_end(struct progress *p)

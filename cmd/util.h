@@ -37,8 +37,7 @@ enum {
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void die(int status, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-/* The exit status for an enum ml_err. A program whose input is a patch maps
- * EX_INPUT to EX_PATCH itself. */
+/* The exit status for an enum ml_err. */
 int ml_exit_status(int ml_err);
 /* "prog: 'file': offset N: why", the name escaped. die_diag exits with
  * ml_exit_status(err); file NULL or "-" is shown as standard input. */
@@ -46,6 +45,15 @@ void warn_diag(const char *file, const struct ml_diag *d);
 _Noreturn void die_diag(const char *file, int err, const struct ml_diag *d);
 /* The same for a diag that is about the output. */
 _Noreturn void die_out(int err, const struct ml_diag *d);
+/* The same for a diag that is about the output when writing to f has failed,
+ * else about the file. */
+_Noreturn void die_either(const char *file, FILE *f, int err,
+	const struct ml_diag *d);
+/* The same where the input is a patch, so that what is wrong with it has its
+ * own status; only what does not even begin as a patch is like any other
+ * input. psrc NULL: it came as a stream. */
+_Noreturn void die_patch(const char *file, struct ml_src *psrc, int err,
+	const struct ml_diag *d);
 
 #define SHOW_MAX 256
 /* A hostile text in a form fit for a terminal; returns buf. */
@@ -63,6 +71,13 @@ _Noreturn void help(const char *usage);
 /* -V: "prog 0.1.0 (stream 1, patch 1)" on stdout, EX_OK. */
 _Noreturn void version(void);
 
+/* The arguments of '-c', '-f' and '-r', or a usage error. */
+int class_option(const char *usage, const char *name);
+const char *format_option(const char *usage, const char *name);
+uint64_t release_option(const char *usage, const char *s);
+/* Whether a path means standard input or output: NULL or "-". */
+int is_dash(const char *path);
+
 /* ===== input ============================================================ */
 
 /* Opens a stream for reading; path NULL or "-" is standard input. Binary input
@@ -70,6 +85,9 @@ _Noreturn void version(void);
 FILE *in_open(const char *path, int binary);
 /* The same for random access; what is no regular file is spooled. */
 struct ml_src *in_src(const char *path);
+/* Reads a model, saying what of it cannot be read unless that is quiet. */
+void in_model(struct ml_model *m, struct ml_src *s, const char *path,
+	const char *format, int quiet);
 
 /* ===== output =========================================================== */
 
@@ -101,6 +119,8 @@ struct progress {
 };
 void progress_start(struct progress *p, uint64_t total, int quiet);
 void progress_add(struct progress *p, uint64_t n);
+/* For the library: arg is a struct progress. */
+void progress_told(void *arg, uint64_t done);
 void progress_end(struct progress *p); /* wipes the line */
 
 #endif

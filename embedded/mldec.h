@@ -99,7 +99,7 @@ struct ml_dec_io {
  * ML_HDR_MAX. */
 #define ML_ARENA_NANO 560
 #define ML_ARENA_MICRO 14336
-#define ML_ARENA_FULL 131072
+#define ML_ARENA_FULL 1310720
 size_t ml_dec_arena(int cls); /* 0 for an unknown class */
 
 #define ML_DEC_LOOK 48 /* bytes that one step of decoding may need */
@@ -136,7 +136,10 @@ struct ml_state {
 	uint8_t type, set, k0, c0, tz; /* the descriptor */
 	uint8_t op; /* last op */
 	uint8_t k1, k2; /* classes of the last two elements */
-	uint8_t last; /* last literal byte */
+	uint32_t hist; /* last four literal bytes, the newest lowest */
+#if ML_DEC_CLASS >= 3
+	struct ml_mix *mix; /* in the arena; NULL: the class has none */
+#endif
 };
 
 /* Caller-owned; its size may change, its contents are private but hdr. */

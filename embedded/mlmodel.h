@@ -20,6 +20,9 @@
 #define ML_MODEL_H
 
 #include "mldec.h"
+#if ML_DEC_CLASS >= 3
+#include "mlmix.h"
+#endif
 
 /* ----- operations ------------------------------------------------------- */
 
@@ -203,18 +206,19 @@ struct ml_layout {
 	uint8_t pairs; /* of sets */
 	uint8_t litshift; /* of the last byte, as context of literals */
 	uint8_t banks; /* 1: one rate; 2: a fast and a slow one */
+	uint8_t mixed; /* literals are mixed, mlmix.h */
 	struct ml_set f, i;
 };
 
 #define ML_NFLAG 4
-#define ML_LAYOUT(OPC, NK, D, PAIRS, LITC, LSH, BANKS, FS, IS, F, I) { \
+#define ML_LAYOUT(OPC, NK, D, PAIRS, LITC, LSH, BANKS, MIX, FS, IS, F, I) { \
 	7u * (OPC) + ML_NFLAG + (NK) * (D) + (PAIRS) * ((FS) + (IS)) + \
 		255u * (LITC), \
 	(LITC) ? 7u * (OPC) + ML_NFLAG + (NK) * (D) + \
 		(PAIRS) * ((FS) + (IS)) : 0, \
 	0, 7u * (OPC), 7u * (OPC) + ML_NFLAG, \
 	7u * (OPC) + ML_NFLAG + (NK) * (D), (FS), (FS) + (IS), \
-	(OPC), (NK), (D), (PAIRS), (LSH), (BANKS), F, I }
+	(OPC), (NK), (D), (PAIRS), (LSH), (BANKS), (MIX), F, I }
 #define ML_SETL(zs, gs, ns, tb, kb, nb, es) { zs, gs, ns, tb, kb, nb, es }
 
 #define ML_NANO_F(X) X(0, 1, 4, 4, 4, 1, 5)
@@ -225,23 +229,30 @@ struct ml_layout {
 #define ML_FULL_I(X) X(0, 0, 4, 4, 4, 3, 5)
 
 static const struct ml_layout ml_layouts[] = {
-	ML_LAYOUT(1, 3, 12, 1, 0, 0, 1, ML_NANO_F(ML_SET_SIZE),
+	ML_LAYOUT(1, 3, 12, 1, 0, 0, 1, 0, ML_NANO_F(ML_SET_SIZE),
 		ML_NANO_I(ML_SET_SIZE), ML_NANO_F(ML_SETL), ML_NANO_I(ML_SETL)),
 #if ML_DEC_CLASS >= 2
-	ML_LAYOUT(6, 6, 20, 1, 4, 6, 2, ML_MICRO_F(ML_SET_SIZE),
+	ML_LAYOUT(6, 6, 20, 1, 4, 6, 2, 0, ML_MICRO_F(ML_SET_SIZE),
 		ML_MICRO_I(ML_SET_SIZE), ML_MICRO_F(ML_SETL),
 		ML_MICRO_I(ML_SETL)),
 #endif
 #if ML_DEC_CLASS >= 3
-	ML_LAYOUT(6, 6, 20, 4, 4, 6, 2, ML_FULL_F(ML_SET_SIZE),
+	ML_LAYOUT(6, 6, 20, 4, 4, 6, 2, 1, ML_FULL_F(ML_SET_SIZE),
 		ML_FULL_I(ML_SET_SIZE), ML_FULL_F(ML_SETL), ML_FULL_I(ML_SETL)),
 #endif
 };
 
-/* Bytes of the chances: per bank 16 bits each, and 8 for the slow one's age. */
+/* Bytes of the chances: per bank 16 bits each, and 8 for the slow one's age;
+ * and of what mixes literals. */
 static inline size_t ml_layout_bytes(const struct ml_layout *l)
 {
-	return (size_t)l->nprob * (l->banks == 2 ? 5 : 2);
+	size_t n = (size_t)l->nprob * (l->banks == 2 ? 5 : 2);
+
+#if ML_DEC_CLASS >= 3
+	if (l->mixed)
+		n = (n + 7) / 8 * 8 + sizeof(struct ml_mix);
+#endif
+	return n;
 }
 
 #ifdef ML_RC
@@ -276,7 +287,16 @@ static void model_reset(struct ml_state *s, void *arena,
 	s->type = s->set = s->k0 = s->c0 = s->tz = 0;
 	s->op = ML_OP_LIT;
 	s->k1 = s->k2 = 0;
-	s->last = 0;
+	s->hist = 0;
+#if ML_DEC_CLASS >= 3
+	s->mix = NULL;
+	if (l->mixed) {
+		size_t at = ((size_t)l->nprob * 5 + 7) / 8 * 8;
+
+		s->mix = (struct ml_mix *)(void *)((uint8_t *)arena + at);
+		ml_mix_reset(s->mix);
+	}
+#endif
 }
 
 #if ML_DEC_CLASS >= 2
@@ -694,10 +714,44 @@ ML_INLINE ml_word model_alone(ML_RC *rc, struct ml_state *s,
 	return (ml_word)neg << (width - 1) | (ml_word)e << mb | m;
 }
 
+#if ML_DEC_CLASS >= 3
+/* The same as model_tree of 8 bits, but each chance is mixed with those of
+ * longer contexts. */
+static unsigned model_mixed(ML_RC *rc, struct ml_state *s, uint32_t at,
+	unsigned v)
+{
+	struct ml_mix *x = s->mix;
+	uint16_t *f, *g;
+	uint8_t *age;
+	uint32_t r, p;
+	unsigned m = 1, bit = 8, y;
+
+	while (bit--) {
+		f = s->prob + at + m - 1;
+		g = f + s->lay->nprob;
+		age = (uint8_t *)(s->prob + 2 * s->lay->nprob) + at + m - 1;
+		p = ml_mix_chance(x, s->hist, m, ((uint32_t)*f + *g) >> 1);
+		y = rc_bit(rc, p, v >> bit & 1);
+		ml_mix_learn(x, y);
+		r = model_rate(*age);
+		*age = (uint8_t)(*age + (*age < ML_AGE_MAX));
+		if (y) {
+			*f = (uint16_t)(*f - (*f >> 4));
+			*g = (uint16_t)(*g - (*g * r >> 16));
+		} else {
+			*f = (uint16_t)(*f + ((0xffffu - *f) >> 4));
+			*g = (uint16_t)(*g + ((0xffffu - *g) * r >> 16));
+		}
+		m = m * 2 + y;
+	}
+	return m & 255;
+}
+#endif
+
 /* A byte of a LIT. */
 ML_INLINE unsigned model_lit(ML_RC *rc, struct ml_state *s, unsigned v)
 {
-	unsigned m;
+	uint32_t at;
 
 	if (!s->lay->lit) {
 		uint16_t e0 = s->e0;
@@ -708,10 +762,17 @@ ML_INLINE unsigned model_lit(ML_RC *rc, struct ml_state *s, unsigned v)
 		s->e0 = e0, s->tz = tz, s->k0 = k0;
 		return v;
 	}
-	m = model_tree(rc, s, s->lay->lit +
-		255u * ((unsigned)s->last >> s->lay->litshift), 8, v);
-	s->last = (uint8_t)m;
-	return m & 255;
+	at = s->lay->lit + 255u * ((s->hist & 255) >> s->lay->litshift);
+#if ML_DEC_CLASS >= 3
+	if (s->mix) {
+		v = model_mixed(rc, s, at, v);
+		s->hist = s->hist << 8 | v;
+		return v;
+	}
+#endif
+	v = model_tree(rc, s, at, 8, v) & 255;
+	s->hist = v;
+	return v;
 }
 
 #endif /* ML_RC */

@@ -191,11 +191,6 @@ static int refused(struct job *j, int r, struct ml_diag *diag)
 
 /* ===== header =========================================================== */
 
-static const char *class_name(int cls)
-{
-	return cls == ML_NANO ? "nano" : cls == ML_MICRO ? "micro" : "full";
-}
-
 /* Reads until the header is whole; it stays in `in`. */
 static int header(struct job *j, struct ml_hdr *h, int max_cls,
 	struct ml_diag *diag)
@@ -228,8 +223,8 @@ static int header(struct job *j, struct ml_hdr *h, int max_cls,
 	if (h->cls > max_cls || !ml_dec_arena(h->cls))
 		return ml_fail(diag, ML_ECLASS, start,
 			"patch of memory class %s, but no more than %s is "
-			"allowed here", class_name(h->cls),
-			class_name(max_cls));
+			"allowed here", ml_class_name(h->cls),
+			ml_class_name(max_cls));
 	if (j->f)
 		return ML_OK;
 	if (h->body_len > j->end - start - h->len)
@@ -247,25 +242,13 @@ static int header(struct job *j, struct ml_hdr *h, int max_cls,
 static int check_base(struct job *j, const struct ml_hdr *h,
 	struct ml_diag *diag)
 {
-	uint8_t sha[ML_SHA256_LEN];
-	int err;
-
 	if (!(h->flags & ML_HF_BASE))
 		return ML_OK;
 	if (!j->bsrc)
 		return ml_fail(diag, ML_EBASE, ML_NOWHERE,
 			"the patch needs a base of %llu bytes",
 			(unsigned long long)h->base_size);
-	if (ml_src_size(j->bsrc) != h->base_size)
-		return ml_fail(diag, ML_EBASE, ML_NOWHERE,
-			"wrong base: it has %llu bytes, not %llu",
-			(unsigned long long)ml_src_size(j->bsrc),
-			(unsigned long long)h->base_size);
-	err = ml_src_sha256(j->bsrc, sha, diag);
-	if (!err && memcmp(sha, h->base_sha, sizeof(sha)) != 0)
-		err = ml_fail(diag, ML_EBASE, ML_NOWHERE,
-			"wrong base: it has the size, but not the SHA-256");
-	return err;
+	return ml_src_is_base(j->bsrc, h->base_size, h->base_sha, diag);
 }
 
 /* Memory that depends on the header. */

@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Blocks to records of ml-stream(5) and back. Private to the library and the
- * filters. */
+/* Records of ml-stream(5) to blocks. Private to the library. */
 #ifndef ML_BLOCKIO_H
 #define ML_BLOCKIO_H
 
 #include "ml.h"
 #include "ops.h"
-
-/* A CODE record, after a BASE record when b has base bytes. */
-int ml_out_block(struct ml_out *o, const struct ml_block *b,
-	struct ml_diag *diag);
 
 /* What a CODE payload says that ml_in_next has accepted; the bytes stay where
  * they are. */

@@ -91,6 +91,24 @@ out:
 	return err;
 }
 
+int ml_src_is_base(struct ml_src *s, uint64_t size,
+	const uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag)
+{
+	uint8_t own[ML_SHA256_LEN];
+	int err;
+
+	if (ml_src_size(s) != size)
+		return ml_fail(diag, ML_EBASE, ML_NOWHERE,
+			"wrong base: it has %llu bytes, not %llu",
+			(unsigned long long)ml_src_size(s),
+			(unsigned long long)size);
+	err = ml_src_sha256(s, own, diag);
+	if (!err && memcmp(own, sha, sizeof(own)) != 0)
+		err = ml_fail(diag, ML_EBASE, ML_NOWHERE,
+			"wrong base: it has the size, but not the SHA-256");
+	return err;
+}
+
 uint32_t ml_crc32(uint32_t crc, const void *p, size_t n)
 {
 	/* libdeflate takes a null pointer as a wish for the first value */

@@ -7,18 +7,14 @@
 #include "match.h"
 #include "ops.h"
 
-struct label {
-	struct label *next;
-	struct ml_span sp;
-};
-
 struct ml_flat {
 	int (*data)(void *arg, const uint8_t *p, size_t n,
 		struct ml_diag *diag);
 	int (*label)(void *arg, const struct ml_span *sp,
 		struct ml_diag *diag);
 	void *arg;
-	struct label *first, **last; /* spans whose bytes have not begun */
+	struct ml_model spans; /* those given, */
+	size_t at; /* and the first whose bytes have not begun */
 	uint64_t left; /* bytes to come of the span that has */
 	struct ml_src *made; /* everything, for copies from far back */
 	uint64_t n;
@@ -46,28 +42,15 @@ int ml_flat_new(struct ml_flat **out, int (*data)(void *arg,
 	}
 	f->data = data;
 	f->arg = arg;
-	f->last = &f->first;
 	*out = f;
 	return ML_OK;
-}
-
-static void drop(struct ml_flat *f)
-{
-	struct label *l = f->first;
-
-	f->first = l->next;
-	if (!f->first)
-		f->last = &f->first;
-	ml_span_clear(&l->sp);
-	free(l);
 }
 
 void ml_flat_free(struct ml_flat *f)
 {
 	if (!f)
 		return;
-	while (f->first)
-		drop(f);
+	ml_model_free(&f->spans);
 	ml_src_free(f->made);
 	free(f->out);
 	free(f);
@@ -81,10 +64,12 @@ static int next(struct ml_flat *f, struct ml_diag *diag)
 	if (f->nout)
 		r = f->data(f->arg, f->out, f->nout, diag);
 	f->nout = 0;
-	while (!r && !f->left && f->first) {
-		f->left = f->first->sp.len;
-		r = f->label(f->arg, &f->first->sp, diag);
-		drop(f);
+	while (!r && !f->left && f->at < f->spans.nspan) {
+		struct ml_span *sp = &f->spans.span[f->at++];
+
+		f->left = sp->len;
+		r = f->label(f->arg, sp, diag);
+		ml_span_clear(sp);
 	}
 	return r;
 }
@@ -93,15 +78,10 @@ int ml_flat_span(struct ml_flat *f, const struct ml_span *sp,
 	int (*label)(void *arg, const struct ml_span *sp,
 	struct ml_diag *diag), struct ml_diag *diag)
 {
-	struct label *l = calloc(1, sizeof *l);
+	int r = ml_model_add_span(&f->spans, sp, diag);
 
-	if (!l)
-		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
-	l->sp = *sp; /* and what it owns */
 	f->label = label;
-	*f->last = l;
-	f->last = &l->next;
-	return f->left || f->nout ? ML_OK : next(f, diag);
+	return r || f->left || f->nout ? r : next(f, diag);
 }
 
 /* Bytes of the target, in order. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Writes the header of a patch, ml-patch(5). */
+/* Writes the header of a patch, ml-patch(5), and knows its words. */
 #include <string.h>
 
 #include "bytes.h"
@@ -60,4 +60,22 @@ int ml_dec_err(int status)
 	case ML_DEC_EIO: return ML_EIO;
 	default: return ML_EFORMAT;
 	}
+}
+
+static const char *const class_name[] = {"nano", "micro", "full"};
+
+const char *ml_class_name(int cls)
+{
+	return cls >= ML_NANO && cls <= ML_FULL ? class_name[cls - ML_NANO] :
+		"unknown";
+}
+
+int ml_class_by_name(const char *name)
+{
+	int cls;
+
+	for (cls = ML_NANO; cls <= ML_FULL; cls++)
+		if (strcmp(name, ml_class_name(cls)) == 0)
+			return cls;
+	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The frame of ml-patch(5) for those that write or cut it: header, records,
- * notes. Private to the library, but for ml-pack. */
+ * notes. Private to the library. */
 #ifndef ML_HDR_H
 #define ML_HDR_H
 
@@ -25,11 +25,5 @@ size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
 
 /* The enum ml_err for a negative enum ml_dec_status. */
 int ml_dec_err(int status);
-
-/* The way back from a patch to a stream: sends the labels (what has none is
- * skeleton), then the blocks, plain records cut to what a CODE record can
- * hold. Moves *off behind the patch. */
-int ml_unpack(struct ml_src *psrc, uint64_t *off, const struct ml_sink *next,
-	struct ml_diag *diag);
 
 #endif

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The labels of a patch, and spans as text. */
+/* The labels of a patch. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "hdr.h"
-#include "label.h"
 #include "mldec.h"
 
 #define LABEL_MAX (1 + 24 + 8 * ML_RANK_MAX + ML_NAME_MAX)
@@ -65,40 +64,4 @@ int ml_patch_labels(struct ml_src *psrc, uint64_t *off, struct ml_model *m,
 	if (err)
 		ml_model_free(m);
 	return err;
-}
-
-char *ml_escaped(const char *text, size_t n)
-{
-	char *s;
-
-	if (n > (SIZE_MAX - 1) / 4)
-		return NULL;
-	s = malloc(4 * n + 1); /* \xNN at worst */
-	return s ? ml_escape(s, 4 * n + 1, text, n) : NULL;
-}
-
-char *ml_shape_text(char buf[ML_SHAPE_TEXT], const struct ml_span *sp)
-{
-	size_t at = 0;
-	unsigned i;
-
-	if (sp->rank == 0)
-		memcpy(buf, "-", 2);
-	for (i = 0; i < sp->rank && i < ML_RANK_MAX; i++)
-		at += (size_t)snprintf(buf + at, ML_SHAPE_TEXT - at, "%s%llu",
-			i ? "x" : "", (unsigned long long)sp->shape[i]);
-	return buf;
-}
-
-char *ml_type_text(char buf[ML_TYPE_TEXT], const struct ml_span *sp)
-{
-	const struct ml_dtype_info *type = ml_dtype_find(sp->dtype);
-
-	if (sp->kind == ML_SKELETON)
-		snprintf(buf, ML_TYPE_TEXT, "skeleton");
-	else if (type)
-		snprintf(buf, ML_TYPE_TEXT, "%s", type->name);
-	else
-		snprintf(buf, ML_TYPE_TEXT, "type-%u", sp->dtype);
-	return buf;
 }

@@ -89,6 +89,8 @@ uint64_t ml_src_size(const struct ml_src *s);
  * 64 KiB cache. */
 int ml_src_read(struct ml_src *s, uint64_t off, void *buf, size_t n,
 	struct ml_diag *diag);
+/* Writes all bytes of a source. */
+int ml_src_copy(struct ml_src *s, FILE *f, struct ml_diag *diag);
 
 /* ===== digests ========================================================== */
 
@@ -103,6 +105,9 @@ void ml_sha256_free(struct ml_sha256 *s); /* NULL is allowed */
 /* The digest of a whole source. */
 int ml_src_sha256(struct ml_src *s, uint8_t out[ML_SHA256_LEN],
 	struct ml_diag *diag);
+/* ML_EBASE unless a source is the base of this size and digest. */
+int ml_src_is_base(struct ml_src *s, uint64_t size,
+	const uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag);
 /* CRC-32 (IEEE 802.3, as in zlib); start with crc = 0. */
 uint32_t ml_crc32(uint32_t crc, const void *p, size_t n);
 
@@ -179,6 +184,9 @@ void ml_model_free(struct ml_model *m);
 int ml_model_add(struct ml_model *m, const char *name, size_t name_len,
 	unsigned dtype, unsigned rank, const uint64_t *shape, uint64_t off,
 	uint64_t len, struct ml_diag *diag);
+/* Appends a copy of a span of any kind, with all that it owns. */
+int ml_model_add_span(struct ml_model *m, const struct ml_span *sp,
+	struct ml_diag *diag);
 /* Sorts the tensors by offset, refuses those that leave the file
  * (ML_EFORMAT), keeps the first of those that share bytes (a buffer used
  * twice) and fills all gaps with skeleton spans. */
@@ -294,11 +302,17 @@ int ml_out_done(struct ml_out *o, uint64_t size,
 	const uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag);
 
 /* Reads a whole model stream: the spans into *m, the file's bytes into a
- * spool. Refuses delta streams and coded ones (says "decode it first"). */
+ * spool; both are the caller's to free, on failure there is neither. Refuses
+ * delta streams and coded ones (says "decode it first"). */
 int ml_stream_load(FILE *f, struct ml_model *m, struct ml_src **bytes,
 	uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag);
-/* Writes the model stream of (m, s): what ml-split does. */
+/* Reads only the spans, of a stream of any kind. The model is the caller's to
+ * free, but on failure it is empty. */
+int ml_stream_labels(FILE *f, struct ml_model *m, struct ml_diag *diag);
+/* Writes the model stream of (m, s): what ml-split does. Progress, when not
+ * NULL, is told the bytes done. */
 int ml_stream_write(FILE *f, const struct ml_model *m, struct ml_src *s,
+	void (*progress)(void *arg, uint64_t done), void *arg,
 	struct ml_diag *diag);
 
 /* ===== blocks: the coded target ========================================= */
@@ -340,6 +354,11 @@ struct ml_delta_opt {
 int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 	const struct ml_model *target, struct ml_src *tsrc,
 	const struct ml_delta_opt *opt, const struct ml_sink *next,
+	struct ml_diag *diag);
+
+/* The blocks of a stream: a CODE record, after a BASE record when b has base
+ * bytes. */
+int ml_out_block(struct ml_out *o, const struct ml_block *b,
 	struct ml_diag *diag);
 
 /* Entropy coding (ml-zipnn): takes spans and plain blocks (or the DATA of a
@@ -388,15 +407,35 @@ int ml_flat_new(struct ml_flat **out, int (*data)(void *arg,
 	const uint8_t *p, size_t n, struct ml_diag *diag), void *arg,
 	struct ml_diag *diag);
 void ml_flat_free(struct ml_flat *f);
-/* A span whose bytes come, with all that it owns (forget it); call it for each
- * in order, at any time before its bytes. label is called when they begin. */
+/* A span whose bytes come; call it for each in order, at any time before its
+ * bytes. It is copied, with all that it owns. label is given the copy when the
+ * bytes begin. */
 int ml_flat_span(struct ml_flat *f, const struct ml_span *sp,
 	int (*label)(void *arg, const struct ml_span *sp,
 	struct ml_diag *diag), struct ml_diag *diag);
 int ml_flat_block(struct ml_flat *f, const struct ml_block *b,
 	struct ml_diag *diag);
 
+/* A whole stream (ml-zipnn): its records behind HEAD are coded for a class, or
+ * decoded, into a stream of their own. What is coded already passes as it is,
+ * and so does, decoding, a plain delta stream without its base. base may be
+ * NULL; it is needed (ML_EBASE) for residuals that come without their base
+ * values, and that it is the base of the stream is the caller's to know.
+ * Progress, when not NULL, is told the target bytes done. A failure is the
+ * output's when ferror(f). */
+int ml_stream_encode(struct ml_in *in, FILE *f, int cls, struct ml_src *base,
+	void (*progress)(void *arg, uint64_t done), void *arg,
+	struct ml_diag *diag);
+int ml_stream_decode(struct ml_in *in, FILE *f, struct ml_src *base,
+	void (*progress)(void *arg, uint64_t done), void *arg,
+	struct ml_diag *diag);
+
 /* ===== the patch, ml-patch(5) =========================================== */
+
+/* "nano", "micro", "full" for 1, 2, 3; "unknown" for all else. */
+const char *ml_class_name(int cls);
+/* 0 when the name is unknown. */
+int ml_class_by_name(const char *name);
 
 /* What a header says beside what the packer finds out. */
 struct ml_patch_info {
@@ -422,6 +461,36 @@ int ml_pack_span(struct ml_packer *p, const struct ml_span *sp,
 	struct ml_diag *diag);
 int ml_pack_finish(struct ml_packer *p, const struct ml_patch_info *info,
 	FILE *f, struct ml_diag *diag);
+/* Packs the records of a stream behind HEAD, with its labels or without, and
+ * fills *info but for its release. Progress, when not NULL, is told the target
+ * bytes done. */
+int ml_pack_stream(struct ml_packer *p, struct ml_in *in, int labels,
+	struct ml_patch_info *info, void (*progress)(void *arg, uint64_t done),
+	void *arg, struct ml_diag *diag);
+
+/* A finished patch in an unlinked temporary file. */
+struct ml_proven {
+	FILE *f;
+	struct ml_src *patch;
+};
+/* Finishes a packer and applies the patch to its base, which may be NULL when
+ * it needs none: it must make what info promises, and the bytes of the target
+ * when that is not NULL (ML_EDIGEST). Progress, when not NULL, is told the
+ * target bytes done. To be given to ml_proven_free whatever the outcome. */
+int ml_pack_proven(struct ml_packer *p, const struct ml_patch_info *info,
+	struct ml_src *base, struct ml_src *target,
+	void (*progress)(void *arg, uint64_t done), void *arg,
+	struct ml_proven *out, struct ml_diag *diag);
+void ml_proven_free(struct ml_proven *p);
+
+/* The way back (ml-pack -d): sends the labels of the patch at *off (what has
+ * none is skeleton), then its blocks, plain records cut to what a CODE record
+ * can hold. Moves *off behind the patch. */
+int ml_unpack(struct ml_src *psrc, uint64_t *off, const struct ml_sink *next,
+	struct ml_diag *diag);
+/* The same as a whole stream. The patch must be the only one in psrc, and is
+ * checked before the first write. A failure is the output's when ferror(f). */
+int ml_unpack_stream(struct ml_src *psrc, FILE *f, struct ml_diag *diag);
 
 /* Where a rebuilt target goes and how it is read back. */
 struct ml_target {
@@ -441,6 +510,9 @@ struct ml_target {
  * be NULL when the patch needs none. max_cls: refuse larger ones. */
 int ml_apply(struct ml_src *psrc, uint64_t *off, struct ml_src *bsrc,
 	int max_cls, const struct ml_target *t, struct ml_diag *diag);
+/* The same into a spool, which the caller frees. */
+int ml_apply_spool(struct ml_src *psrc, uint64_t *off, struct ml_src *bsrc,
+	struct ml_src **target, struct ml_diag *diag);
 /* The same from a pipe, one patch, nothing may follow. */
 int ml_apply_stream(FILE *f, struct ml_src *bsrc, int max_cls,
 	const struct ml_target *t, struct ml_diag *diag);
@@ -457,5 +529,45 @@ struct ml_hdr; /* mldec.h */
 int ml_patch_walk(struct ml_src *psrc, uint64_t *off, struct ml_hdr *h,
 	uint8_t hbuf[384], int (*each)(void *arg, const struct ml_record *r,
 	struct ml_diag *diag), void *arg, struct ml_diag *diag);
+
+/* ===== looking: ml-ls, ml-info =========================================== */
+
+/* What is shown goes to a FILE, whose errors the caller finds by ferror(f).
+ * Names are escaped by ml_escape. */
+
+/* Reads the labels of the patch at *off into a finished model, whose container
+ * is not known, and moves *off behind the patch. A patch without labels gives
+ * a model without tensors. On failure the model is empty. */
+int ml_patch_labels(struct ml_src *psrc, uint64_t *off, struct ml_model *m,
+	struct ml_diag *diag);
+/* Whether a model has tensors. */
+int ml_model_has_tensors(const struct ml_model *m);
+/* The tensors of a model as a table; `all`: and what is none. */
+int ml_model_table(FILE *f, const struct ml_model *m, int all,
+	struct ml_diag *diag);
+/* The same as JSON, with the names of the file and of its container (NULL: not
+ * known). */
+int ml_model_json(FILE *f, const struct ml_model *m, int all, const char *file,
+	const char *container, struct ml_diag *diag);
+
+/* What a patch, or each of a chain, says of itself and where its bytes go. */
+struct ml_report;
+/* Reads headers and records; *out is to be freed, on failure it is NULL. */
+int ml_report_new(struct ml_report **out, struct ml_src *psrc,
+	struct ml_diag *diag);
+void ml_report_free(struct ml_report *r); /* NULL is allowed */
+/* The header of patch i of the chain, without extensions; NULL behind the
+ * last. */
+const struct ml_hdr *ml_report_header(const struct ml_report *r, size_t i);
+/* Looks at the operations of all patches. base may be NULL when the first
+ * patch needs none. target, when not NULL, saves rebuilding the last target;
+ * that it is the right one is the caller's to know, and the base of the last
+ * patch is checked. */
+int ml_report_look(struct ml_report *r, struct ml_src *psrc,
+	struct ml_src *base, struct ml_src *target, struct ml_diag *diag);
+/* As text, or as JSON with the name of the file. */
+int ml_report_text(FILE *f, const struct ml_report *r, struct ml_diag *diag);
+int ml_report_json(FILE *f, const struct ml_report *r, const char *file,
+	struct ml_diag *diag);
 
 #endif

@@ -106,6 +106,38 @@ int ml_model_add(struct ml_model *m, const char *name, size_t name_len,
 	return ML_OK;
 }
 
+int ml_model_add_span(struct ml_model *m, const struct ml_span *sp,
+	struct ml_diag *diag)
+{
+	const struct ml_quant *q = sp->quant;
+	struct ml_span *copy;
+	int err = ml_model_add(m, sp->name, sp->name_len, sp->dtype, sp->rank,
+		sp->shape, sp->off, sp->len, diag);
+
+	if (err)
+		return err;
+	copy = &m->span[m->nspan - 1];
+	copy->kind = sp->kind;
+	if (!q)
+		return ML_OK;
+	err = ml_quant_new(&copy->quant, q->axis, q->n, diag);
+	if (err)
+		return err;
+	memcpy(copy->quant->scale, q->scale, q->n * sizeof(*q->scale));
+	memcpy(copy->quant->zero, q->zero, q->n * sizeof(*q->zero));
+	return ML_OK;
+}
+
+int ml_model_has_tensors(const struct ml_model *m)
+{
+	size_t i;
+
+	for (i = 0; i < m->nspan; i++)
+		if (m->span[i].kind == ML_TENSOR)
+			return 1;
+	return 0;
+}
+
 /* What the tensors are sorted by; the place in the array makes it stable. */
 struct key {
 	uint64_t off;

@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ml.h"
 #include "mldec.h"
-#include "prove.h"
 
-#define COPY 65536
+#define PIECE 65536
 
 static int to_spool(
 	void *ctx, const uint8_t *p, size_t n, struct ml_diag *diag)
@@ -40,23 +40,64 @@ int ml_apply_spool(struct ml_src *psrc, uint64_t *off, struct ml_src *bsrc,
 	return err;
 }
 
-struct nowhere {
+struct proof {
+	struct ml_src *target; /* NULL: only the digest is compared */
+	uint64_t at; /* bytes made */
+	uint8_t *buf;
 	void (*progress)(void *arg, uint64_t done);
 	void *arg;
-	uint64_t done;
 };
 
-static int to_nowhere(
+/* Throws the target away, but for the comparison. */
+static int compare(
 	void *ctx, const uint8_t *p, size_t n, struct ml_diag *diag)
 {
-	struct nowhere *to = ctx;
+	struct proof *pf = ctx;
+	size_t k, i;
+	int err;
 
-	(void)p;
-	(void)diag;
-	to->done += n;
-	if (to->progress)
-		to->progress(to->arg, to->done);
+	for (; n; n -= k, p += k) {
+		k = n < PIECE ? n : PIECE;
+		if (pf->target) {
+			err = ml_src_read(
+				pf->target, pf->at, pf->buf, k, diag);
+			if (err == ML_ETRUNC)
+				return ml_fail(diag, ML_EDIGEST, pf->at,
+					"the patch makes more than the "
+					"target");
+			if (err)
+				return err;
+			for (i = 0; i < k && pf->buf[i] == p[i];)
+				i++;
+			if (i < k)
+				return ml_fail(diag, ML_EDIGEST, pf->at + i,
+					"the patch does not make the target");
+		}
+		pf->at += k;
+	}
+	if (pf->progress)
+		pf->progress(pf->arg, pf->at);
 	return ML_OK;
+}
+
+static int prove(struct ml_src *patch, struct ml_src *base, struct proof *pf,
+	struct ml_diag *diag)
+{
+	struct ml_target t = {.ctx = pf, .write = compare};
+	uint64_t off = 0;
+	int err;
+
+	pf->buf = malloc(PIECE);
+	if (!pf->buf)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	err = ml_apply(patch, &off, base, ML_FULL, &t, diag);
+	free(pf->buf);
+	if (!err && off != ml_src_size(patch))
+		err = ml_fail(diag, ML_EFORMAT, off, "bytes after the patch");
+	if (!err && pf->target && pf->at != ml_src_size(pf->target))
+		err = ml_fail(diag, ML_EDIGEST, pf->at,
+			"the patch makes less than the target");
+	return err;
 }
 
 /* An unlinked file where the spools lie. */
@@ -90,12 +131,11 @@ static int scratch(FILE **f, struct ml_diag *diag)
 }
 
 int ml_pack_proven(struct ml_packer *p, const struct ml_patch_info *info,
-	struct ml_src *bsrc, void (*progress)(void *arg, uint64_t done),
-	void *arg, struct ml_proven *out, struct ml_diag *diag)
+	struct ml_src *base, struct ml_src *target,
+	void (*progress)(void *arg, uint64_t done), void *arg,
+	struct ml_proven *out, struct ml_diag *diag)
 {
-	struct nowhere to = {progress, arg, 0};
-	struct ml_target t = {.ctx = &to, .write = to_nowhere};
-	uint64_t off = 0;
+	struct proof pf = {target, 0, NULL, progress, arg};
 	int err;
 
 	out->f = NULL;
@@ -109,9 +149,7 @@ int ml_pack_proven(struct ml_packer *p, const struct ml_patch_info *info,
 	if (!err)
 		err = ml_src_fd(&out->patch, fileno(out->f), diag);
 	if (!err)
-		err = ml_apply(out->patch, &off, bsrc, ML_FULL, &t, diag);
-	if (!err && off != ml_src_size(out->patch))
-		err = ml_fail(diag, ML_EFORMAT, off, "bytes after the patch");
+		err = prove(out->patch, base, &pf, diag);
 	return err;
 }
 
@@ -122,29 +160,4 @@ void ml_proven_free(struct ml_proven *p)
 		fclose(p->f);
 	p->patch = NULL;
 	p->f = NULL;
-}
-
-int ml_src_copy(struct ml_src *s, FILE *f, struct ml_diag *diag)
-{
-	const uint64_t size = ml_src_size(s);
-	uint8_t *buf = malloc(COPY);
-	uint64_t off = 0;
-	int err = ML_OK;
-
-	if (!buf)
-		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
-	while (!err && off < size) {
-		const size_t n = size - off < COPY ? (size_t)(size - off) :
-			COPY;
-
-		err = ml_src_read(s, off, buf, n, diag);
-		if (err)
-			break;
-		errno = 0;
-		if (fwrite(buf, 1, n, f) != n)
-			err = ml_fail_errno(diag, "cannot write");
-		off += n;
-	}
-	free(buf);
-	return err;
 }

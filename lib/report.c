@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "hdr.h"
-#include "label.h"
 #include "report.h"
 
 const char *const ml_op_name[ML_NOP] = {
 	"literal", "copy", "self", "residual", "alone"};
+const char *const ml_rec_name[ML_NREC] = {"plain", "range", "note"};
 
 static int no_memory(struct ml_diag *diag)
 {
@@ -20,7 +20,7 @@ static int no_memory(struct ml_diag *diag)
 
 static int count(void *arg, const struct ml_record *rec, struct ml_diag *diag)
 {
-	struct ml_report *r = arg;
+	struct ml_part *r = arg;
 	const unsigned coder = rec->coder & ML_RECORD_CODER;
 	const int i = coder == ML_CODER_NOTE ? ML_REC_NOTE :
 		coder == ML_CODER_RANGE ? ML_REC_RANGE : ML_REC_PLAIN;
@@ -31,59 +31,99 @@ static int count(void *arg, const struct ml_record *rec, struct ml_diag *diag)
 	return ML_OK;
 }
 
-int ml_report_read(struct ml_report **out, size_t *n, struct ml_src *psrc,
+static int read_part(struct ml_part *r, struct ml_src *psrc, uint64_t *off,
 	struct ml_diag *diag)
 {
 	uint8_t hbuf[ML_HDR_MAX];
-	struct ml_report *r;
-	uint64_t off = 0;
-	size_t cap = 0;
 	int err;
 
-	*out = NULL;
-	*n = 0;
-	do {
-		if (*n == cap) {
-			cap = cap ? cap * 2 : 4;
-			r = realloc(*out, cap * sizeof(*r));
-			if (!r)
-				return no_memory(diag);
-			*out = r;
-		}
-		r = &(*out)[*n];
-		memset(r, 0, sizeof(*r));
-		r->off = off;
-		err = ml_patch_walk(psrc, &off, &r->h, hbuf, count, r, diag);
-		if (err)
-			return err;
-		r->size = off - r->off;
-		memcpy(r->target_sha, r->h.target_sha, ML_SHA256_LEN);
-		if (r->h.flags & ML_HF_BASE)
-			memcpy(r->base_sha, r->h.base_sha, ML_SHA256_LEN);
-		r->h.target_sha = r->h.base_sha = r->h.ext = NULL;
-		(*n)++;
-	} while (off < ml_src_size(psrc));
+	memset(r, 0, sizeof(*r));
+	r->off = *off;
+	err = ml_patch_walk(psrc, off, &r->h, hbuf, count, r, diag);
+	if (err)
+		return err;
+	r->size = *off - r->off;
+	memcpy(r->target_sha, r->h.target_sha, ML_SHA256_LEN);
+	if (r->h.flags & ML_HF_BASE)
+		memcpy(r->base_sha, r->h.base_sha, ML_SHA256_LEN);
+	r->h.ext = NULL;
 	return ML_OK;
 }
 
-void ml_report_free(struct ml_report *r, size_t n)
+static int read_parts(struct ml_report *r, struct ml_src *psrc,
+	struct ml_diag *diag)
 {
-	while (n-- > 0) {
-		ml_model_free(&r[n].m);
-		free(r[n].span);
+	struct ml_part *p;
+	uint64_t off = 0;
+	size_t cap = 0, i;
+	int err;
+
+	do {
+		if (r->n == cap) {
+			cap = cap ? cap * 2 : 4;
+			p = realloc(r->part, cap * sizeof(*p));
+			if (!p)
+				return no_memory(diag);
+			r->part = p;
+		}
+		err = read_part(&r->part[r->n], psrc, &off, diag);
+		if (err)
+			return err;
+		r->n++;
+	} while (off < ml_src_size(psrc));
+	for (i = 0; i < r->n; i++) { /* they do not move any more */
+		p = &r->part[i];
+		p->h.target_sha = p->target_sha;
+		p->h.base_sha = p->h.flags & ML_HF_BASE ? p->base_sha : NULL;
 	}
+	return ML_OK;
+}
+
+int ml_report_new(struct ml_report **out, struct ml_src *psrc,
+	struct ml_diag *diag)
+{
+	struct ml_report *r = calloc(1, sizeof(*r));
+	int err;
+
+	*out = NULL;
+	if (!r)
+		return no_memory(diag);
+	err = read_parts(r, psrc, diag);
+	if (err)
+		ml_report_free(r);
+	else
+		*out = r;
+	return err;
+}
+
+void ml_report_free(struct ml_report *r)
+{
+	size_t i;
+
+	if (!r)
+		return;
+	for (i = 0; i < r->n; i++) {
+		ml_model_free(&r->part[i].m);
+		free(r->part[i].span);
+	}
+	free(r->part);
 	free(r);
+}
+
+const struct ml_hdr *ml_report_header(const struct ml_report *r, size_t i)
+{
+	return i < r->n ? &r->part[i].h : NULL;
 }
 
 /* ===== operations ======================================================= */
 
 struct look {
-	struct ml_report *r;
+	struct ml_part *r;
 	struct ml_unzip *u;
 };
 
 /* Adds an operation to the spans that it makes, its cost by their share. */
-static void spread(struct ml_report *r, int kind, uint64_t bytes, uint64_t cost)
+static void spread(struct ml_part *r, int kind, uint64_t bytes, uint64_t cost)
 {
 	const struct ml_span *sp;
 	uint64_t left, k, part;
@@ -111,7 +151,7 @@ static void spread(struct ml_report *r, int kind, uint64_t bytes, uint64_t cost)
 
 static int tell(void *arg, const struct ml_op_info *o, struct ml_diag *diag)
 {
-	struct ml_report *r = arg;
+	struct ml_part *r = arg;
 	int i = 0;
 
 	(void)diag;
@@ -138,7 +178,7 @@ static int look(void *ctx, const struct ml_block *b, struct ml_diag *diag)
 	return ml_unzip_look(l->u, b, tell, l->r, diag);
 }
 
-static int look_at(struct ml_report *r, struct ml_src *psrc,
+static int look_at(struct ml_part *r, struct ml_src *psrc,
 	struct ml_src *bsrc, struct ml_diag *diag)
 {
 	struct look l = {.r = r};
@@ -203,7 +243,7 @@ static int count_changed(struct ml_share *s, const struct ml_span *t,
 }
 
 /* Compares each tensor with that of the same name and length in the base. */
-static int compare(struct ml_report *r, struct ml_src *tsrc,
+static int compare(struct ml_part *r, struct ml_src *tsrc,
 	struct ml_src *bsrc, struct ml_diag *diag)
 {
 	struct ml_span **key, *sp, **hit;
@@ -242,23 +282,19 @@ static int compare(struct ml_report *r, struct ml_src *tsrc,
 
 /* ===== all of it ======================================================== */
 
-static int name_tensors(struct ml_report *r, struct ml_src *psrc,
+static int name_tensors(struct ml_part *r, struct ml_src *psrc,
 	struct ml_src *tsrc, struct ml_diag *diag)
 {
 	uint64_t off = r->off;
-	size_t i;
 	int err = ml_patch_labels(psrc, &off, &r->m, diag);
 
-	if (err)
+	if (err || ml_model_has_tensors(&r->m))
 		return err;
-	for (i = 0; i < r->m.nspan; i++)
-		if (r->m.span[i].kind == ML_TENSOR)
-			return ML_OK;
 	ml_model_free(&r->m);
 	return ml_model_read(&r->m, tsrc, NULL, diag);
 }
 
-int ml_report_look(struct ml_report *r, struct ml_src *psrc,
+static int look_part(struct ml_part *r, struct ml_src *psrc,
 	struct ml_src *bsrc, struct ml_src *tsrc, struct ml_diag *diag)
 {
 	const int needs = r->h.flags & ML_HF_BASE;
@@ -270,4 +306,79 @@ int ml_report_look(struct ml_report *r, struct ml_src *psrc,
 		err = compare(r, tsrc, bsrc, diag);
 	r->looked = !err;
 	return err;
+}
+
+/* The target of each patch is the base of the next. */
+int ml_report_look(struct ml_report *r, struct ml_src *psrc,
+	struct ml_src *base, struct ml_src *target, struct ml_diag *diag)
+{
+	struct ml_src *from = base, *to;
+	int err = ML_OK;
+	size_t i;
+
+	for (i = 0; !err && i < r->n; i++) {
+		struct ml_part *p = &r->part[i];
+		uint64_t off = p->off;
+
+		to = NULL;
+		if (!target || i + 1 < r->n)
+			err = ml_apply_spool(psrc, &off, from, &to, diag);
+		else if (p->h.flags & ML_HF_BASE)
+			err = ml_src_is_base(
+				from, p->h.base_size, p->base_sha, diag);
+		if (!err)
+			err = look_part(p, psrc, from, to ? to : target, diag);
+		if (from != base)
+			ml_src_free(from);
+		from = to;
+	}
+	if (from != base)
+		ml_src_free(from);
+	return err;
+}
+
+/* ===== sums ============================================================= */
+
+uint64_t ml_part_skeleton(const struct ml_part *r, struct ml_share *sum)
+{
+	uint64_t n = 0;
+	size_t i;
+	int k;
+
+	memset(sum, 0, sizeof(*sum));
+	for (i = 0; i < r->m.nspan; i++) {
+		if (r->m.span[i].kind == ML_TENSOR)
+			continue;
+		n += r->m.span[i].len;
+		for (k = 0; k < ML_NOP; k++) {
+			sum->made[k] += r->span[i].made[k];
+			sum->cost[k] += r->span[i].cost[k];
+		}
+	}
+	return n;
+}
+
+double ml_share_cost(const struct ml_share *s)
+{
+	uint64_t n = 0;
+	int i;
+
+	for (i = 0; i < ML_NOP; i++)
+		n += s->cost[i];
+	return (double)n / 256;
+}
+
+const char *ml_share_mostly(const struct ml_share *s)
+{
+	int i, best = 0;
+
+	for (i = 1; i < ML_NOP; i++)
+		if (s->made[i] > s->made[best])
+			best = i;
+	return s->made[best] ? ml_op_name[best] : "-";
+}
+
+double ml_ratio(double a, double b)
+{
+	return b > 0 ? a / b : 0;
 }

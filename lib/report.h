@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a patch says of itself and where its bytes go. Private to the library
- * and ml-info. */
+/* What a patch says of itself and where its bytes go. Private to the library.
+ */
 #ifndef ML_REPORT_H
 #define ML_REPORT_H
 
@@ -8,6 +8,7 @@
 #include "mldec.h"
 
 enum { ML_REC_PLAIN, ML_REC_RANGE, ML_REC_NOTE, ML_NREC };
+extern const char *const ml_rec_name[ML_NREC];
 
 #define ML_NOP 5 /* kinds of operations */
 extern const char *const ml_op_name[ML_NOP];
@@ -20,9 +21,10 @@ struct ml_share {
 	uint64_t changed; /* and those that differ */
 };
 
-struct ml_report {
+/* One patch. */
+struct ml_part {
 	uint64_t off, size; /* of the patch in the file */
-	struct ml_hdr h; /* without its pointers */
+	struct ml_hdr h; /* without extensions */
 	uint8_t base_sha[ML_SHA256_LEN], target_sha[ML_SHA256_LEN];
 	uint64_t nrec[ML_NREC], rec[ML_NREC]; /* records and their bytes */
 	int looked; /* the rest is known */
@@ -31,15 +33,18 @@ struct ml_report {
 	size_t at; /* the span that is being made */
 };
 
-/* Reads all patches of a chain; on failure *n says how many were read. To be
- * freed by ml_report_free whatever the outcome. */
-int ml_report_read(struct ml_report **r, size_t *n, struct ml_src *psrc,
-	struct ml_diag *diag);
-void ml_report_free(struct ml_report *r, size_t n);
+struct ml_report {
+	struct ml_part *part;
+	size_t n;
+};
 
-/* Looks at the operations of a patch. bsrc may be NULL when it needs none;
- * that both are the files that it means is the caller's to know. */
-int ml_report_look(struct ml_report *r, struct ml_src *psrc,
-	struct ml_src *bsrc, struct ml_src *tsrc, struct ml_diag *diag);
+/* Sums up what is no tensor; its length is returned. */
+uint64_t ml_part_skeleton(const struct ml_part *r, struct ml_share *sum);
+/* Coded bytes in all. */
+double ml_share_cost(const struct ml_share *s);
+/* The kind that makes most of a tensor. */
+const char *ml_share_mostly(const struct ml_share *s);
+/* a / b, or 0. */
+double ml_ratio(double a, double b);
 
 #endif

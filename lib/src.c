@@ -241,3 +241,28 @@ int ml_src_read(struct ml_src *s, uint64_t off, void *buf, size_t n,
 	memcpy(buf, s->cache + (off - s->at), n);
 	return ML_OK;
 }
+
+int ml_src_copy(struct ml_src *s, FILE *f, struct ml_diag *diag)
+{
+	const uint64_t size = ml_src_size(s);
+	uint8_t *buf = malloc(COPY);
+	uint64_t off = 0;
+	int err = ML_OK;
+
+	if (!buf)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	while (!err && off < size) {
+		const size_t n = size - off < COPY ? (size_t)(size - off) :
+			COPY;
+
+		err = ml_src_read(s, off, buf, n, diag);
+		if (err)
+			break;
+		errno = 0;
+		if (fwrite(buf, 1, n, f) != n)
+			err = ml_fail_errno(diag, "cannot write");
+		off += n;
+	}
+	free(buf);
+	return err;
+}

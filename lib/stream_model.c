@@ -5,7 +5,7 @@
 
 #include "ml.h"
 
-/* One SPAN or qunt record into the model. */
+/* A SPAN record into the model. */
 static int load_span(
 	struct ml_model *m, const uint8_t *p, size_t n, struct ml_diag *diag)
 {
@@ -14,14 +14,12 @@ static int load_span(
 
 	if (err)
 		return err;
-	err = ml_model_add(m, sp.name, sp.name_len, sp.dtype, sp.rank, sp.shape,
-		sp.off, sp.len, diag);
-	if (!err)
-		m->span[m->nspan - 1].kind = sp.kind;
+	err = ml_model_add_span(m, &sp, diag);
 	ml_span_clear(&sp);
 	return err;
 }
 
+/* bytes NULL: only the labels, whatever else the stream holds. */
 static int load_records(struct ml_in *in, struct ml_model *m,
 	struct ml_src *bytes, struct ml_sha256 *sha, struct ml_done *done,
 	struct ml_diag *diag)
@@ -42,10 +40,14 @@ static int load_records(struct ml_in *in, struct ml_model *m,
 				&m->span[m->nspan - 1].quant, p, n, diag);
 			break;
 		case ML_DATA:
+			if (!bytes)
+				break;
 			ml_sha256_update(sha, p, n);
 			err = ml_src_append(bytes, p, n, diag);
 			break;
 		case ML_CODE:
+			if (!bytes)
+				break;
 			err = ml_fail(diag, ML_EFORMAT, ml_in_offset(in),
 				"a coded stream: decode it first with "
 				"ml-zipnn -d");
@@ -98,7 +100,27 @@ int ml_stream_load(FILE *f, struct ml_model *m, struct ml_src **bytes,
 	return err;
 }
 
+int ml_stream_labels(FILE *f, struct ml_model *m, struct ml_diag *diag)
+{
+	struct ml_in *in = NULL;
+	struct ml_done done;
+	int err = ml_in_open(&in, f, diag);
+
+	ml_model_init(m);
+	if (!err)
+		err = load_records(in, m, NULL, NULL, &done, diag);
+	if (!err) {
+		m->container = ml_in_head(in)->container;
+		m->size = done.size;
+	} else {
+		ml_model_free(m);
+	}
+	ml_in_free(in);
+	return err;
+}
+
 int ml_stream_write(FILE *f, const struct ml_model *m, struct ml_src *s,
+	void (*progress)(void *arg, uint64_t done), void *arg,
 	struct ml_diag *diag)
 {
 	struct ml_head head = {.kind = ML_KIND_MODEL};
@@ -131,6 +153,8 @@ int ml_stream_write(FILE *f, const struct ml_model *m, struct ml_src *s,
 			ml_sha256_update(hash, buf, n);
 			err = ml_out_record(&o, ML_DATA, buf, n, diag);
 			at += n;
+			if (progress)
+				progress(arg, sp->off + at);
 		}
 	}
 	if (!err) {

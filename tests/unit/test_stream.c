@@ -198,7 +198,7 @@ static void round_trip(size_t size, int tensors)
 	f = open_memstream(&text, &b.n);
 	if (!f)
 		abort();
-	CHECK(ml_stream_write(f, &m, s, &diag) == ML_OK);
+	CHECK(ml_stream_write(f, &m, s, NULL, NULL, &diag) == ML_OK);
 	fclose(f);
 	b.p = (uint8_t *)text;
 	CHECK(read_all(&b, &diag) == ML_OK);

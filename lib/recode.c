@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/* A stream's records through the entropy coder, or back: what ml-zipnn does
+ * between two streams. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "blockio.h"
+#include "ops.h"
+
+struct job {
+	struct ml_in *in;
+	struct ml_out out;
+	struct ml_src *base;
+	struct ml_zip *zip; /* this way */
+	struct ml_unzip *unzip; /* or that way, */
+	struct ml_flat *flat; /* of a model, */
+	struct ml_sha256 *sha; /* and proven */
+	struct ml_span label; /* a SPAN waits for the qunt that may follow */
+	int waits;
+	int mixed; /* operations came: data are operations too */
+	void (*progress)(void *arg, uint64_t done);
+	void *arg;
+	uint64_t n_done;
+	size_t nside;
+	uint8_t side[ML_DATA_MAX]; /* what BASE holds, */
+	uint8_t more[ML_DATA_MAX]; /* or is read from the base */
+	uint8_t lit[ML_LITERAL_MAX];
+};
+
+static void told(struct job *j, uint64_t n)
+{
+	j->n_done += n;
+	if (j->progress)
+		j->progress(j->arg, j->n_done);
+}
+
+/* ===== output =========================================================== */
+
+/* Labels do not take the way of the blocks. */
+static int no_span(void *ctx, const struct ml_span *sp, struct ml_diag *diag)
+{
+	(void)ctx;
+	(void)sp;
+	(void)diag;
+	return ML_OK;
+}
+
+static int put_span(void *ctx, const struct ml_span *sp, struct ml_diag *diag)
+{
+	struct job *j = ctx;
+
+	return ml_out_span(&j->out, sp, diag);
+}
+
+static int put_data(
+	void *ctx, const uint8_t *p, size_t n, struct ml_diag *diag)
+{
+	struct job *j = ctx;
+
+	ml_sha256_update(j->sha, p, n);
+	return ml_out_record(&j->out, ML_DATA, p, n, diag);
+}
+
+static int put_block(void *ctx, const struct ml_block *b, struct ml_diag *diag)
+{
+	struct job *j = ctx;
+
+	return ml_out_block(&j->out, b, diag);
+}
+
+static int flatten(void *ctx, const struct ml_block *b, struct ml_diag *diag)
+{
+	struct job *j = ctx;
+
+	return ml_flat_block(j->flat, b, diag);
+}
+
+/* ===== the ways of a record ============================================= */
+
+/* Gives a plain block the base bytes of its residuals when it has none: the
+ * way through a patch drops them. */
+static int with_base(struct job *j, struct ml_block *b, struct ml_diag *diag)
+{
+	const uint8_t *p = b->code, *end = p + b->n;
+	struct ml_op_view v;
+	size_t n = 0;
+	int err;
+
+	if (b->coder & 15 || b->nbase)
+		return ML_OK;
+	while (p < end) {
+		err = ml_op_read(&p, end, &v, diag);
+		if (err)
+			return err;
+		if (v.op != ML_OP_DIFF)
+			continue;
+		if (!j->base)
+			return ml_fail(diag, ML_EBASE, ML_NOWHERE,
+				"residuals without their base values");
+		if (v.bytes > sizeof(j->more) - n)
+			return ml_fail(diag, ML_ELIMIT, ML_NOWHERE,
+				"more residuals than a block may hold");
+		if (v.arg > ml_src_size(j->base) ||
+			v.bytes > ml_src_size(j->base) - v.arg)
+			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+				"residuals against bytes behind the base's "
+				"end");
+		err = ml_src_read(j->base, v.arg, j->more + n,
+			(size_t)v.bytes, diag);
+		if (err)
+			return err;
+		n += (size_t)v.bytes;
+	}
+	b->base = j->more;
+	b->nbase = n;
+	return ML_OK;
+}
+
+/* The label that waits. */
+static int settle(struct job *j, struct ml_diag *diag)
+{
+	int err = ML_OK;
+
+	if (!j->waits)
+		return ML_OK;
+	if (j->zip)
+		err = ml_zip_span(j->zip, &j->label, diag);
+	if (!err && j->flat)
+		err = ml_flat_span(j->flat, &j->label, put_span, diag);
+	ml_span_clear(&j->label);
+	j->waits = 0;
+	return err;
+}
+
+static int on_block(struct job *j, struct ml_block *b, struct ml_diag *diag)
+{
+	int err;
+
+	if (j->unzip)
+		return ml_unzip_block(j->unzip, b, diag);
+	if (!j->mixed) { /* what came as data comes first */
+		err = ml_zip_end(j->zip, diag);
+		if (err)
+			return err;
+		j->mixed = 1;
+	}
+	err = with_base(j, b, diag);
+	return err ? err : ml_zip_block(j->zip, b, diag);
+}
+
+static int on_code(struct job *j, const uint8_t *p, size_t n,
+	struct ml_diag *diag)
+{
+	struct ml_block b;
+
+	ml_block_decode(&b, p, n);
+	b.base = j->nside ? j->side : NULL;
+	b.nbase = j->nside;
+	j->nside = 0;
+	told(j, b.n_out);
+	return on_block(j, &b, diag);
+}
+
+static int on_data(struct job *j, const uint8_t *p, size_t n,
+	struct ml_diag *diag)
+{
+	struct ml_block b;
+
+	told(j, n);
+	if (j->zip && !j->mixed)
+		return ml_zip_data(j->zip, p, n, diag);
+	ml_block_literal(&b, j->lit, p, n);
+	return on_block(j, &b, diag);
+}
+
+/* ===== the stream ======================================================= */
+
+static int on_record(struct job *j, uint32_t tag, const uint8_t *p, size_t n,
+	struct ml_done *done, struct ml_diag *diag)
+{
+	const int passes = !j->zip && !j->unzip;
+	int err = tag == ML_QUNT ? ML_OK : settle(j, diag);
+
+	if (!err && tag == ML_DONE)
+		return ml_done_decode(done, p, n, diag);
+	/* a decoded model has its labels where its bytes begin */
+	if (!err && (passes || (!j->flat && (tag == ML_SPAN ||
+		tag == ML_QUNT))))
+		err = ml_out_record(&j->out, tag, p, n, diag);
+	if (err || passes)
+		return err;
+	switch (tag) {
+	case ML_SPAN:
+		err = ml_span_decode(&j->label, p, n, diag);
+		j->waits = !err;
+		return err;
+	case ML_QUNT: return ml_quant_decode(&j->label.quant, p, n, diag);
+	case ML_BASE:
+		memcpy(j->side, p, n);
+		j->nside = n;
+		return ML_OK;
+	case ML_CODE: return on_code(j, p, n, diag);
+	case ML_DATA: return on_data(j, p, n, diag);
+	default: return ML_OK;
+	}
+}
+
+/* The bytes of a decoded model must be those that were promised. */
+static int check_sum(struct job *j, const struct ml_done *done,
+	struct ml_diag *diag)
+{
+	uint8_t sha[ML_SHA256_LEN];
+
+	if (!j->sha)
+		return ML_OK;
+	ml_sha256_final(j->sha, sha);
+	if (memcmp(sha, done->sha, sizeof(sha)) != 0)
+		return ml_fail(diag, ML_EDIGEST, ml_in_offset(j->in),
+			"the bytes do not have the SHA-256 that DONE says");
+	return ML_OK;
+}
+
+static int run(struct job *j, FILE *f, const struct ml_head *head,
+	struct ml_diag *diag)
+{
+	struct ml_done done;
+	const uint8_t *p;
+	uint32_t tag;
+	size_t n;
+	int err = ml_out_open(&j->out, f, head, diag);
+
+	if (err)
+		return err;
+	do {
+		err = ml_in_next(j->in, &tag, &p, &n, diag);
+		if (!err)
+			err = on_record(j, tag, p, n, &done, diag);
+	} while (!err && tag != ML_DONE);
+	if (!err && j->zip)
+		err = ml_zip_end(j->zip, diag);
+	if (!err && j->unzip)
+		err = ml_unzip_end(j->unzip, diag);
+	if (!err)
+		err = check_sum(j, &done, diag);
+	if (!err)
+		err = ml_out_done(&j->out, done.size, done.sha, diag);
+	if (err && err != ML_EBASE && diag->off == ML_NOWHERE && !ferror(f))
+		diag->off = ml_in_offset(j->in);
+	return err;
+}
+
+/* The machinery for this stream; none when it passes as it is. */
+static int set_up(struct job *j, struct ml_head *h, int cls, int back,
+	struct ml_diag *diag)
+{
+	struct ml_sink sink = {j, no_span, put_block};
+	int err;
+
+	if (!back) {
+		if (h->cls)
+			return ML_OK;
+		h->cls = (uint8_t)cls;
+		return ml_zip_new(&j->zip, cls, &sink, diag);
+	}
+	if (!h->cls && h->kind == ML_KIND_DELTA && !j->base)
+		return ML_OK;
+	cls = h->cls; /* 0: plain, which takes the same way */
+	h->cls = 0;
+	if (h->kind == ML_KIND_MODEL) {
+		sink.block = flatten;
+		err = ml_flat_new(&j->flat, put_data, j, diag);
+		if (!err)
+			err = ml_sha256_new(&j->sha, diag);
+		if (err)
+			return err;
+	}
+	return ml_unzip_new(&j->unzip, cls, j->base, &sink, diag);
+}
+
+static void job_free(struct job *j)
+{
+	if (j->waits)
+		ml_span_clear(&j->label);
+	ml_zip_free(j->zip);
+	ml_unzip_free(j->unzip);
+	ml_flat_free(j->flat);
+	ml_sha256_free(j->sha);
+	free(j);
+}
+
+/* cls 0: back. */
+static int recode(struct ml_in *in, FILE *f, int cls, struct ml_src *base,
+	void (*progress)(void *arg, uint64_t done), void *arg,
+	struct ml_diag *diag)
+{
+	struct ml_head head = *ml_in_head(in);
+	struct job *j = calloc(1, sizeof(*j));
+	int err;
+
+	if (!j)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	j->in = in;
+	j->base = base;
+	j->progress = progress;
+	j->arg = arg;
+	err = set_up(j, &head, cls, cls == 0, diag);
+	if (!err)
+		err = run(j, f, &head, diag);
+	job_free(j);
+	return err;
+}
+
+int ml_stream_encode(struct ml_in *in, FILE *f, int cls, struct ml_src *base,
+	void (*progress)(void *arg, uint64_t done), void *arg,
+	struct ml_diag *diag)
+{
+	if (cls == 0)
+		return ml_fail(diag, ML_EINVAL, ML_NOWHERE,
+			"no such memory class");
+	return recode(in, f, cls, base, progress, arg, diag);
+}
+
+int ml_stream_decode(struct ml_in *in, FILE *f, struct ml_src *base,
+	void (*progress)(void *arg, uint64_t done), void *arg,
+	struct ml_diag *diag)
+{
+	return recode(in, f, 0, base, progress, arg, diag);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* A report as text. */
+#include <stdlib.h>
+
+#include "report.h"
+#include "text.h"
+
+static void show_row(FILE *f, uint64_t bytes, const struct ml_share *s,
+	const char *type, const char *name)
+{
+	char changed[16] = "-";
+
+	if (s->total)
+		snprintf(changed, sizeof(changed), "%.1f%%",
+			100 * (double)s->changed / (double)s->total);
+	fprintf(f, "  %12llu  %12.0f  %6.4f  %7s  %-8s  %-8s  %s\n",
+		(unsigned long long)bytes, ml_share_cost(s),
+		ml_ratio(ml_share_cost(s), (double)bytes), changed,
+		ml_share_mostly(s), type, name);
+}
+
+static int show_tensors(FILE *f, const struct ml_part *r,
+	struct ml_diag *diag)
+{
+	char type[ML_TYPE_TEXT];
+	struct ml_share rest;
+	uint64_t n;
+	size_t i;
+	char *name;
+
+	fprintf(f, "  %12s  %12s  %6s  %7s  %-8s  %-8s  %s\n", "bytes",
+		"coded", "ratio", "changed", "mostly", "type", "tensor");
+	for (i = 0; i < r->m.nspan; i++) {
+		const struct ml_span *sp = &r->m.span[i];
+
+		if (sp->kind != ML_TENSOR)
+			continue;
+		name = ml_escaped(sp->name, sp->name_len);
+		if (!name)
+			return ml_fail(diag, ML_ENOMEM, ML_NOWHERE,
+				"out of memory");
+		show_row(f, sp->len, &r->span[i], ml_type_text(type, sp), name);
+		free(name);
+	}
+	n = ml_part_skeleton(r, &rest);
+	if (n)
+		show_row(f, n, &rest, "skeleton", "-");
+	return ML_OK;
+}
+
+static void show_header(FILE *f, const struct ml_part *r)
+{
+	char sha[ML_HEX_TEXT];
+
+	fprintf(f, "  format   version %u\n", r->h.version);
+	fprintf(f, "  class    %s, %zu bytes for the model\n",
+		ml_class_name(r->h.cls), ml_dec_arena(r->h.cls));
+	fprintf(f, "  flags    0x%02x%s\n", r->h.flags,
+		r->h.flags & ML_HF_BASE ? ", needs a base" : "");
+	if (r->h.release)
+		fprintf(f, "  release  %llu\n",
+			(unsigned long long)r->h.release);
+	if (r->h.flags & ML_HF_BASE)
+		fprintf(f, "  base     %llu bytes, SHA-256 %s\n",
+			(unsigned long long)r->h.base_size,
+			ml_hex(sha, r->base_sha));
+	fprintf(f, "  target   %llu bytes, SHA-256 %s\n",
+		(unsigned long long)r->h.target_size,
+		ml_hex(sha, r->target_sha));
+	fprintf(f, "  header   %u bytes", r->h.len);
+	if (r->h.ext_len)
+		fprintf(f, ", %u of them extensions", r->h.ext_len);
+	fprintf(f, "\n  body     %llu bytes, window %llu\n",
+		(unsigned long long)r->h.body_len,
+		(unsigned long long)r->h.window);
+}
+
+static int show_part(FILE *f, const struct ml_part *r, struct ml_diag *diag)
+{
+	int i;
+
+	show_header(f, r);
+	for (i = 0; i < ML_NREC; i++)
+		if (r->nrec[i])
+			fprintf(f, "  records  %s: %llu of %llu bytes\n",
+				ml_rec_name[i], (unsigned long long)r->nrec[i],
+				(unsigned long long)r->rec[i]);
+	fprintf(f, "  ratio    %.4f of the target\n",
+		ml_ratio((double)r->size, (double)r->h.target_size));
+	if (!r->looked)
+		return ML_OK;
+	fprintf(f, "  %12s  %12s\n", "bytes", "coded");
+	for (i = 0; i < ML_NOP; i++)
+		fprintf(f, "  %12llu  %12.0f  %s\n",
+			(unsigned long long)r->all.made[i],
+			(double)r->all.cost[i] / 256, ml_op_name[i]);
+	return show_tensors(f, r, diag);
+}
+
+int ml_report_text(FILE *f, const struct ml_report *r, struct ml_diag *diag)
+{
+	int err = ML_OK;
+	size_t i;
+
+	for (i = 0; !err && i < r->n; i++) {
+		fprintf(f, "patch %zu of %zu: %llu bytes at %llu\n", i + 1,
+			r->n, (unsigned long long)r->part[i].size,
+			(unsigned long long)r->part[i].off);
+		err = show_part(f, &r->part[i], diag);
+	}
+	return err;
+}
