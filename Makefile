@@ -13,6 +13,7 @@ DEFS = -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -Ilib -Iembedded -Icmd
 LIBS = -lcrypto -ldeflate -ljson-c
 VERSION = $(shell sed -n 's/.*ML_VERSION_STRING "\(.*\)"/\1/p' lib/ml.h)
 FUZZ_SECONDS = 60
+MAKEFLAGS += --no-print-directory
 SAN = -fsanitize=address,undefined -fno-sanitize-recover=all
 
 CORE = $(wildcard embedded/*.c)

@@ -215,7 +215,7 @@ kept_as_it_was() {
 @test "-s applies a patch as it arrives" {
 	for m in f32.st f16.gguf f32.onnx int8.tflite; do
 		ml-diff "$D/old.$m" "$D/new.$m" >p
-		cat p | ml-apply -s "$D/old.$m" >out
+		ml-apply -s "$D/old.$m" >out < <(cat p)
 		cmp out "$D/new.$m"
 	done
 }

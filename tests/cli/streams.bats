@@ -78,7 +78,7 @@ small() {
 	small
 	for p in ml-join ml-zipnn ml-pack; do
 		for f in text /dev/null "$D/old.bf16.st"; do
-			refuse 1 $p $f
+			refuse 1 "$p" "$f"
 		done
 	done
 	refuse 1 ml-zipnn -d text

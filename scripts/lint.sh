@@ -1,0 +1,26 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# lint.sh: manual pages, scripts and the symbols of the library in B, the
+# build folder. Says nothing when all is well.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 3
+B=${B-build}
+bad=0
+
+out=$(mandoc -Tlint -Wwarning man/*.[1-7]) || bad=1
+[ -z "$out" ] || { echo "$out"; bad=1; }
+
+mapfile -t scripts < <(grep -rlE '^#!/(bin/(ba)?sh|usr/bin/env bats)' .ci \
+	bench scripts tests)
+# SC2094, SC2125, SC2238: mistaken about names and patterns
+shellcheck -s bash -e SC2094,SC2125,SC2238 "${scripts[@]}" \
+	tests/helper.bash || bad=1
+
+# every global symbol is ml_*, and the library has no writable data
+strays=$(nm -g --defined-only "$B/libmallorn.a" |
+	awk 'NF == 3 && $3 !~ /^ml_/ { print $3 }')
+[ -z "$strays" ] || { echo "global, but not ml_*: ${strays//$'\n'/ }"; bad=1; }
+data=$(objdump -t "$B/libmallorn.a" |
+	awk '/ \.(t?data|t?bss)\t| \*COM\*\t/ && $NF !~ /^\./ { print $NF }')
+[ -z "$data" ] || { echo "writable data in the library: ${data//$'\n'/ }"; bad=1; }
+exit $bad

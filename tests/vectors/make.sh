@@ -1,0 +1,139 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# make.sh: makes the vectors good/range-* and stream/* anew with the programs
+# of B/bin (make.py makes the others). Only for a new version of a format: what
+# was released must be read for ever. `make.sh pin` only notes what the encoder
+# writes now.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+B=$(cd "${B-$here/../../build}" && pwd)
+PATH=$B/bin:$PATH
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir"
+
+# The bases and targets: small tensors whose values drift, text, runs.
+python3 - <<'END'
+import json, struct
+x = 1
+
+
+def rnd(n):
+	global x
+	x = (x * 1103515245 + 12345) & 0x7fffffff
+	return (x >> 12) % n
+
+
+def st(tensors, note):
+	head, data = {"__metadata__": {"note": note}}, b""
+	for name, dtype, b in tensors:
+		size = {"F32": 4, "BF16": 2, "I8": 1}[dtype]
+		head[name] = {"dtype": dtype, "shape": [len(b) // size],
+			"data_offsets": [len(data), len(data) + len(b)]}
+		data += b
+	j = json.dumps(head).encode()
+	return struct.pack("<Q", len(j)) + j + data
+
+
+def write(name, base, target):
+	open(name + ".base", "wb").write(base)
+	open(name + ".target", "wb").write(target)
+
+
+bf = [0x3c00 + rnd(0x300) + 0x8000 * rnd(2) for _ in range(400)]
+f = [0x3f000000 + rnd(1 << 23) for _ in range(60)]
+q = [rnd(256) for _ in range(90)]
+drift = lambda v, k: [a + (rnd(2 * k + 1) - k if rnd(3) else 0) for a in v]
+pack = lambda c, v: struct.pack("<%d%s" % (len(v), c), *v)
+old = st([("w", "BF16", pack("H", bf)), ("b", "F32", pack("I", f)),
+	("q", "I8", bytes(q))], "one")
+new = st([("w", "BF16", pack("H", drift(bf, 3))),
+	("b", "F32", pack("I", drift(f, 900))),
+	("q2", "I8", bytes(q[:50] + [rnd(256) for _ in range(40)]))], "two")
+write("model", old, new)
+write("same", old, old)
+write("text", b"one two three four five six seven\n" * 3,
+	b"one two three, four five six seven\n" * 4 + b"eight\n")
+write("empty", old, b"")
+write("run", bytes(300), b"abc" * 200 + bytes(200))
+END
+
+# key FILE: its line of a vector.
+key() {
+	printf '%s: %s\n' "$1" "$(xxd -p "$2" | tr -d '\n')"
+}
+
+# ===== vectors ==========================================================
+
+if [ "${1-}" != pin ]; then
+	rm -f "$here"/good/range-*.hex "$here"/stream/*.hex
+	mkdir -p "$here/stream"
+	for n in model same text empty run; do
+		for c in nano micro full; do
+			ml-diff -c $c $n.base $n.target >patch
+			{
+				echo "why: $n, class $c"
+				echo 'status: 0'
+				key base $n.base
+				key patch patch
+				key target $n.target
+			} >"$here/good/range-$n-$c.hex"
+		done
+		ml-split $n.target >$n.stream
+		{
+			echo "why: $n"
+			echo 'status: 0'
+			key stream $n.stream
+			key file $n.target
+		} >"$here/stream/$n.hex"
+	done
+	ml-split model.target | ml-zipnn | ml-pack >patch
+	{
+		echo 'why: no base'
+		echo 'status: 0'
+		key patch patch
+		key target model.target
+	} >"$here/good/range-alone.hex"
+
+	bad() { # NAME STATUS WHY; the stream is standard input
+		cat >bad
+		{
+			echo "why: $3"
+			echo "status: $2"
+			key stream bad
+		} >"$here/stream/$1.hex"
+	}
+	# change OFFSET XOR, and the CRC of HEAD made right when it lies there
+	change() {
+		python3 -c 'import struct, sys, zlib
+b = bytearray(sys.stdin.buffer.read())
+at = int(sys.argv[1])
+b[at] ^= int(sys.argv[2])
+if 8 <= at < 64:
+	b[64:68] = struct.pack("<I", zlib.crc32(b[8:64]))
+sys.stdout.buffer.write(b)' "$1" "$2" <text.stream
+	}
+	n=$(stat -c %s text.stream)
+	head -c $((n - 1)) text.stream | bad bad-cut 1 'the last byte is gone'
+	head -c 60 text.stream | bad bad-cut-head 1 'ends in HEAD'
+	head -c $((n - 60)) text.stream | bad bad-no-done 1 'DONE is gone'
+	{ cat text.stream; printf x; } | bad bad-behind 1 'a byte behind DONE'
+	change 3 4 | bad bad-magic 1 'not the magic'
+	change 16 3 | bad bad-major 5 'major version 2'
+	change 18 7 | bad bad-kind 5 'an unknown kind'
+	change 20 7 | bad bad-class 5 'an unknown memory class'
+	change 22 1 | bad bad-reserved 1 'a reserved byte is not 0'
+	change 24 1 | bad bad-base 1 'a model stream with a base'
+	change 80 4 | bad bad-span 1 'a flipped bit in SPAN'
+	change 130 4 | bad bad-data 1 'a flipped bit in DATA'
+	change $((n - 20)) 4 | bad bad-done 1 'a flipped bit in DONE'
+fi
+
+# ===== what the encoder writes ==========================================
+
+for n in model same text empty run; do
+	for c in nano micro full; do
+		printf '%s  %s %s\n' "$(ml-diff -c $c $n.base $n.target |
+			sha256sum | cut -c 1-64)" "$n" $c
+	done
+done >"$here/encoder.sha256"
