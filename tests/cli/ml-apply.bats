@@ -71,11 +71,11 @@ kept_as_it_was() {
 			ml-apply $o -o file base $bad 2>err || s=$?
 			case $i in
 			0 | 1 | 2 | 3) want=1 ;; # no patch at all
-			4 | 5 | 6) want=[56] ;; # version, class, flags
+			4 | 5 | 6) want='[56]' ;; # version, class, flags
 			*)
 				want=6
-				# read before the CRC of its record
-				[ "$o$i" != "-s$first" ] || want=[56]
+				# looked at before the CRC of the record
+				[ -z "$o" ] || [ $i -lt $first ] || want='[56]'
 				;;
 			esac
 			# shellcheck disable=SC2053 # a pattern

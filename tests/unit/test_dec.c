@@ -269,7 +269,7 @@ static void test_numbers(void)
 	c.p[0] = 5;
 	CHECK(judge(0, 9, &c, 9, 64, 0) == ML_DEC_EFORMAT);
 	c.n = 0;
-	put_elems(&c, 4, 35, 1, 0, "1234", 4);
+	put_elems(&c, 4, 63, 1, 0, "1234", 4);
 	CHECK(judge(0, 4, &c, 4, 64, 0) == ML_DEC_EVERSION);
 
 	/* numbers in a longer form than needed, or of 64 bits */

@@ -77,7 +77,7 @@ TYPES = [
     'f2*2 i1*44 n1*128', 'n1*128 i1*64 i1*16 f2', 'f4 i1*256 i2*16',
     'f2 i2 i1*4 n1*128', 'f2 i2*32', 'f2 i2*32 i1*8', 'f2 i1*80',
     'f2 i1*64 i4*8', 'f2 i1*108', 'f2 i1*32 i2*8', 'i1*56', 'i1*52 f2',
-    'i1*64 f2', 'i1 n1*16']
+    'i1*64 f2', 'i1 n1*16', 'f2 n1*16', 'f2 i1*32']
 
 
 def fields(kind):
@@ -187,7 +187,7 @@ def vectors():
     bad('note', 'a note that makes something', 5,
         patch(t, record(7, lit(t), 15)))
     bad('type', 'an unknown element type', 5,
-        patch(t, record(7, alone(35, 7, t))))
+        patch(t, record(7, alone(63, 7, t))))
     bad('op', 'an unknown operation', 6, patch(t, record(7, b'\5' + lit(t))))
     bad('zero', 'an operation that makes nothing', 6,
         patch(t, record(7, copy(0, 0) + lit(t))))
