@@ -138,14 +138,14 @@ static void prove(struct ml_packer *p, const struct ml_patch_info *info,
 	progress_end(&pr);
 	if (err && ml_exit_status(err) == EX_SYSTEM)
 		die_out(err, &diag);
-	if (err == ML_ELIMIT)
-		die(EX_INPUT, "%s", diag.why);
+	if (err == ML_ELIMIT) /* for its class */
+		die(EX_VERSION, "%s", diag.why);
 	if (err)
-		die(EX_INPUT, "the patch failed its proof: %s (a file that "
+		die(EX_DIGEST, "the patch failed its proof: %s (a file that "
 			"changed meanwhile, or an internal error)", diag.why);
 	if (!o->labels && ml_src_size(out->patch) >
 		info->target_size + ML_PATCH_OVERHEAD)
-		die(EX_INPUT, "internal error: a patch of %llu bytes for a "
+		die(EX_DIGEST, "internal error: a patch of %llu bytes for a "
 			"file of %llu",
 			(unsigned long long)ml_src_size(out->patch),
 			(unsigned long long)info->target_size);
@@ -197,7 +197,7 @@ int main(int argc, char **argv)
 	info.cls = o.cls;
 	if (o.cls == ML_NANO && (info.base_size >= NANO_MAX ||
 		info.target_size >= NANO_MAX))
-		die(EX_INPUT, "files of 2 GiB or more are too large for the "
+		die(EX_VERSION, "files of 2 GiB or more are too large for the "
 			"class nano");
 	err = ml_pack_new(&p, &diag);
 	if (err)

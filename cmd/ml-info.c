@@ -84,12 +84,13 @@ int main(int argc, char **argv)
 		if (target_path)
 			target = in_src(target_path);
 		if (target && !is_target(target, report))
-			die(EX_INPUT, "not the target of the patch");
+			die(EX_DIGEST, "not the target of the patch");
 		err = ml_report_look(report, psrc, base, target, &diag);
 		if (err)
 			die_patch(path, psrc, err, &diag);
 	} else if (target_path) {
-		usage_error(usage, "'-t' needs '-b'");
+		die(EX_BASE, "the patch needs its base for '-t': name the "
+			"base's file with '-b'");
 	}
 	out_open(&out, NULL, 0);
 

@@ -72,7 +72,7 @@ static void read_patch(struct ml_src *psrc, const char *path,
 	if (ml_model_has_tensors(m))
 		return;
 	if (needs && !base_path)
-		die(EX_INPUT, "the patch has no labels: name the base's file "
+		die(EX_BASE, "the patch has no labels: name the base's file "
 			"with '-b' to see what it makes");
 	ml_model_free(m);
 	if (base_path)

@@ -30,6 +30,13 @@ struct option {
 	int labels, quiet;
 };
 
+/* What is too large for its class is refused as a class is. */
+static _Noreturn void die_class(const char *path, const struct ml_diag *diag)
+{
+	warn_diag(path, diag);
+	exit(EX_VERSION);
+}
+
 /* Writes the patch, proven as far as what was given allows it. */
 static void finish(struct ml_packer *p, const struct ml_patch_info *info,
 	const struct option *o, struct ml_src *base, struct ml_src *target,
@@ -42,6 +49,8 @@ static void finish(struct ml_packer *p, const struct ml_patch_info *info,
 
 	if (info->has_base && !base) {
 		err = ml_pack_finish(p, info, f, &diag);
+		if (err == ML_ELIMIT)
+			die_class(o->path, &diag);
 		if (err)
 			die_either(o->path, f, err, &diag);
 		return;
@@ -52,7 +61,9 @@ static void finish(struct ml_packer *p, const struct ml_patch_info *info,
 	progress_end(&pr);
 	if (err == ML_EBASE)
 		die_diag(o->base, err, &diag);
-	if (err == ML_EFORMAT || err == ML_ELIMIT)
+	if (err == ML_ELIMIT)
+		die_class(o->path, &diag);
+	if (err == ML_EFORMAT)
 		die_diag(o->path, err, &diag);
 	if (!err)
 		err = ml_src_copy(proven.patch, f, &diag);
@@ -82,7 +93,8 @@ static int pack(const struct option *o)
 		die_diag(o->path, err, &diag);
 	delta = ml_in_head(in)->kind == ML_KIND_DELTA;
 	if (delta && o->target && !o->base)
-		usage_error(usage, "'-t' of a delta needs '-b'");
+		die(EX_BASE, "a delta needs its base for '-t': name the "
+			"base's file with '-b'");
 	if (delta && o->base)
 		base = in_src(o->base);
 	if (o->target)

@@ -33,12 +33,12 @@ static void tell_span(const struct ml_span *sp)
 		fputs(type->name, stderr);
 	else
 		fprintf(stderr, "type-%u", sp->dtype);
-	fputs(" [", stderr);
+	fputs(sp->rank ? " " : " -", stderr);
 	for (i = 0; i < sp->rank; i++)
-		fprintf(stderr, "%s%llu", i ? "," : "",
+		fprintf(stderr, "%s%llu", i ? "x" : "",
 			(unsigned long long)sp->shape[i]);
 	ml_escape(name, sizeof(name), sp->name, sp->name_len);
-	fprintf(stderr, "] %s\n", name);
+	fprintf(stderr, " %s\n", name);
 }
 
 int main(int argc, char **argv)

@@ -21,13 +21,13 @@ extern const char ml_prog[];
 
 enum {
 	EX_OK = 0,
-	EX_INPUT = 1, /* the input is malformed, or things compared differ */
+	EX_INPUT = 1, /* the input is malformed */
 	EX_USAGE = 2,
 	EX_SYSTEM = 3, /* input/output, memory */
-	EX_BASE = 4, /* not the base that the patch was made for */
-	EX_VERSION = 5, /* format version or memory class unknown here */
-	EX_PATCH = 6, /* the patch is corrupt */
-	EX_DIGEST = 7 /* the result has not the promised digest */
+	EX_BASE = 4, /* not the base that the patch was made for, or none */
+	EX_VERSION = 5, /* unknown format version, or a class is refused */
+	EX_PATCH = 6, /* the patch is corrupt, cut short or empty */
+	EX_DIGEST = 7 /* the result is not what was promised */
 };
 
 /* ===== messages ========================================================= */
