@@ -184,7 +184,7 @@ struct ml_set {
 	uint8_t tb; /* bits of the class tree */
 	uint8_t kb; /* bits of the class as context of the next bits */
 	uint8_t nb; /* next bits that are modelled */
-	uint8_t es; /* shift of the context: exponents; 5: no tree for them */
+	uint8_t es; /* shift of the context: exponents, bytes; 5: no trees */
 };
 
 #define ML_SET_ZERO(zs) (16u >> (zs))
@@ -226,7 +226,7 @@ struct ml_layout {
 #define ML_MICRO_F(X) X(0, 0, 4, 5, 5, 3, 3)
 #define ML_MICRO_I(X) X(0, 0, 4, 4, 4, 3, 5)
 #define ML_FULL_F(X) X(0, 0, 0, 5, 5, 3, 2)
-#define ML_FULL_I(X) X(0, 0, 4, 4, 4, 3, 5)
+#define ML_FULL_I(X) X(0, 0, 4, 4, 4, 3, 1)
 
 static const struct ml_layout ml_layouts[] = {
 	ML_LAYOUT(1, 3, 12, 1, 0, 0, 1, 0, ML_NANO_F(ML_SET_SIZE),
@@ -669,6 +669,19 @@ static inline void model_remember(struct ml_state *s, unsigned k)
 	s->k1 = (uint8_t)(k > 15 ? 15 : k);
 }
 
+/* A byte of a tensor, bit by bit, where there is room for that: in trees of
+ * its set, else in those of the literals. */
+ML_INLINE unsigned model_byte(ML_RC *rc, struct ml_state *s,
+	const struct ml_set *t, uint32_t at, unsigned c, unsigned v)
+{
+	if (t->es < 5)
+		at += 1 + ML_SET_ZERO(t->zs) + ML_SET_CLASS(t->gs, t->tb) +
+			ML_SET_NEXT(t->ns, t->kb, t->nb) + (c >> t->es) * 255u;
+	else
+		at = s->lay->lit + (c >> 2) * 255u;
+	return model_tree(rc, s, at, 8, v) & 255;
+}
+
 /* An element coded without a base: an integer as its distance from a centre,
  * a float by sign, exponent below e0 (its class) and mantissa. */
 ML_INLINE ml_word model_alone(ML_RC *rc, struct ml_state *s,
@@ -682,6 +695,12 @@ ML_INLINE ml_word model_alone(ML_RC *rc, struct ml_state *s,
 	if (!ebits) {
 		centre = width == 4 ? 8 : width == 8 ? s->e0 : 0;
 		t = (t - centre) & mask;
+		if (width == 8 && s->lay->lit) {
+			t = model_byte(rc, s, set, at, c, (unsigned)t);
+			m = t >> 7 ? 256 - t : t;
+			model_remember(s, model_bits(m));
+			return (t + centre) & mask;
+		}
 		neg = (unsigned)(t >> (width - 1));
 		m = (neg ? (0 - t) & mask : t) >> s->tz;
 		if (!model_bit(rc, s, at + 1 + (c >> set->zs), m != 0)) {

@@ -11,6 +11,10 @@
 #define PIECE 4096 /* bytes judged together */
 #define SHORT 48 /* below, literals without thought */
 #define SWITCH 48 /* bits that a change of coding costs */
+#define MANY (1u << 20) /* literals, which class full decodes slowly */
+
+/* Element types that unknown bytes are tried as: i8, f32, bf16, f16. */
+static const uint8_t guess[] = { 1, 7, 6, 5 };
 
 struct way {
 	unsigned op, type;
@@ -79,7 +83,7 @@ int ml_diff_emit(unsigned type, const uint8_t *base, const uint8_t *p,
 	return ML_OK;
 }
 
-static int emit_way(const struct ml_gap *g, const struct way *w, uint64_t off,
+static int emit_way(struct ml_gap *g, const struct way *w, uint64_t off,
 	const uint8_t *p, size_t n, ml_emit *emit, void *arg,
 	struct ml_diag *diag)
 {
@@ -87,8 +91,10 @@ static int emit_way(const struct ml_gap *g, const struct way *w, uint64_t off,
 	uint8_t base[PIECE];
 	int r = ML_OK;
 
-	if (w->op == ML_OP_LIT)
+	if (w->op == ML_OP_LIT) {
+		g->literals += n;
 		return emit(arg, ML_OP_LIT, 0, n, 0, p, NULL, n, diag);
+	}
 	if (w->phase)
 		r = emit(arg, ML_OP_LIT, 0, w->phase, 0, p, NULL, w->phase,
 			diag);
@@ -171,15 +177,16 @@ static int judge(const struct ml_gap *g, uint64_t off, const uint8_t *p,
 	size_t n, const struct way *last, struct way *best,
 	struct ml_diag *diag)
 {
-	static const uint8_t guess[] = { 1, 7, 6, 5 }; /* i8 f32 bf16 f16 */
 	struct choice c = { last, *last, UINT64_MAX };
 	uint8_t base[PIECE];
 	unsigned i;
 	int j, r;
 
-	consider(&c, ML_OP_LIT, 0, 0, 0, ml_cost_lit(p, n));
+	/* Elements first: among equals they are faster than literals. */
 	if (g->type)
 		consider_type(&c, g->type, 1, NULL, p, n, 0);
+	if (!g->type && g->literals < MANY)
+		consider(&c, ML_OP_LIT, 0, 0, 0, ml_cost_lit(p, n));
 	for (i = 0; !g->type && i < sizeof guess; i++)
 		consider_type(&c, guess[i], ml_type_bytes(guess[i]), NULL, p,
 			n, 0);
@@ -195,11 +202,13 @@ static int judge(const struct ml_gap *g, uint64_t off, const uint8_t *p,
 			consider_type(&c, guess[i], ml_type_bytes(guess[i]),
 				base, p, n, g->disp[j]);
 	}
+	if (g->type || g->literals >= MANY)
+		consider(&c, ML_OP_LIT, 0, 0, 0, ml_cost_lit(p, n));
 	*best = c.best;
 	return ML_OK;
 }
 
-int ml_gap_code(const struct ml_gap *g, uint64_t off, const uint8_t *p,
+int ml_gap_code(struct ml_gap *g, uint64_t off, const uint8_t *p,
 	size_t n, ml_emit *emit, void *arg, struct ml_diag *diag)
 {
 	struct way way = { ML_OP_LIT, 0, 0, 0 }, w = way;
@@ -209,6 +218,10 @@ int ml_gap_code(const struct ml_gap *g, uint64_t off, const uint8_t *p,
 
 	if (n < SHORT || (g->type && n < 2 * ml_type_bytes(g->type)))
 		return emit_way(g, &way, off, p, n, emit, arg, diag);
+	if (g->type || g->literals >= MANY) {
+		way.op = ML_OP_ALONE;
+		way.type = g->type ? g->type : guess[0];
+	}
 	for (; left; left -= k, at += k, run += k) {
 		k = PIECE - (g->type ? PIECE % ml_type_bytes(g->type) : 0);
 		if (k > left)

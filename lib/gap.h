@@ -12,10 +12,11 @@ struct ml_gap {
 	uint64_t bsize;
 	unsigned type; /* element type; 0: unknown, found by measurement */
 	int64_t disp[2]; /* base offset - target offset, before and after */
+	uint64_t literals; /* bytes coded so until now */
 };
 
 /* Covers p[0..n), which begins at target offset `off`. */
-int ml_gap_code(const struct ml_gap *g, uint64_t off, const uint8_t *p,
+int ml_gap_code(struct ml_gap *g, uint64_t off, const uint8_t *p,
 	size_t n, ml_emit *emit, void *arg, struct ml_diag *diag);
 
 /* Emits a DIFF of `units` blocks: computes the residuals. */

@@ -45,6 +45,7 @@ struct ml_match {
 	uint64_t dist; /* last distance of a window match */
 	struct ml_step step[ML_STEPS];
 	int described; /* see struct ml_edit */
+	uint64_t literals; /* see struct ml_gap */
 	struct ml_diag *diag;
 	int err;
 };
@@ -488,6 +489,7 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 	e.gap.m = m->bsize ? m->bsrc : NULL;
 	e.gap.bsize = m->bsize;
 	e.gap.type = type;
+	e.gap.literals = m->literals;
 	e.gap.disp[0] = e.gap.disp[1] = m->disp[0];
 	while (i < end && !m->err) {
 		find(m, &c, i, end, i - done, e.lit);
@@ -535,6 +537,7 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 	if (!m->err)
 		m->err = steps_out(&e, m->step, &steps);
 	m->described = e.described;
+	m->literals = e.gap.literals;
 	index_window(m, end);
 	return m->err;
 }
