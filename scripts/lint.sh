@@ -23,4 +23,14 @@ strays=$(nm -g --defined-only "$B/libmallorn.a" |
 data=$(objdump -t "$B/libmallorn.a" |
 	awk '/ \.(t?data|t?bss)\t| \*COM\*\t/ && $NF !~ /^\./ { print $NF }')
 [ -z "$data" ] || { echo "writable data in the library: ${data//$'\n'/ }"; bad=1; }
+
+# the decoder core is freestanding: nothing but three functions of memory
+for cls in 1 2 3; do
+	need=$(${CC-cc} -std=c11 -Os -ffreestanding -fno-stack-protector -Wall \
+		-Wextra -Werror -DML_DEC_CLASS=$cls -c -o "$B/core-$cls.o" \
+		embedded/mldec.c && nm -u "$B/core-$cls.o" |
+		grep -vE ' (memcpy|memmove|memset|_GLOBAL_OFFSET_TABLE_)$')
+	[ -s "$B/core-$cls.o" ] || bad=1
+	[ -z "$need" ] || { echo "core, class $cls, needs: $need"; bad=1; }
+done
 exit $bad
