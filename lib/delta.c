@@ -129,6 +129,9 @@ static int span(struct delta *d, const struct ml_span *sp,
 					diag);
 		} else if (!r) {
 			d->alone += n;
+			d->bits += type ?
+				ml_cost_alone(type, d->t, n / unit) :
+				ml_cost_lit(d->t, n);
 			r = ml_match_run(d->match, d->t, n, type,
 				ml_blockbuf_op, &d->out, diag);
 		}
