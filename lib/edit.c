@@ -11,6 +11,7 @@
 #define PRICE_DIFF 120 /* a residual operation */
 #define PRICE_DESC 264 /* its descriptor */
 #define PRICE_SAME 3 /* a residual of 0 */
+#define STEADY 32 /* bytes of a copy that is no accident */
 #define LONG 64 /* bytes of a copy that no run goes across */
 #define SPAN 1024 /* bytes of a run, at most */
 
@@ -120,6 +121,8 @@ int ml_edit(struct ml_edit *e, const struct ml_step *step, size_t n)
 		if (s->op != ML_OP_LIT) {
 			if (s->op == ML_OP_COPY)
 				g->disp[0] = disp_of(e, s);
+			if (s->op == ML_OP_COPY && s->len >= STEADY)
+				g->steady = g->disp[0];
 			r = e->emit(e->arg, (unsigned)s->op, 0, s->len, s->arg,
 				NULL, NULL, s->len, e->diag);
 			continue;

@@ -172,15 +172,50 @@ static int has_base(const struct ml_gap *g, uint64_t off, size_t n,
 	return g->m && at < g->bsize && g->bsize - at >= n;
 }
 
+/* Residuals against the base at the displacements that are likely: of these,
+ * where most bytes agree. */
+static int judge_base(const struct ml_gap *g, uint64_t off, const uint8_t *p,
+	size_t n, struct choice *c, struct ml_diag *diag)
+{
+	const int64_t disp[] = { c->last->disp, g->disp[0], g->disp[1],
+		g->steady, 0 };
+	uint8_t bytes[2][PIECE], *b = bytes[0], *best = NULL;
+	size_t most = 0, same, i;
+	int64_t at = 0;
+	unsigned k, j;
+	int r;
+
+	for (k = 0; k < sizeof disp / sizeof *disp; k++) {
+		for (j = 0; j < k && disp[j] != disp[k]; j++)
+			;
+		if (j < k || !has_base(g, off, n, disp[k]))
+			continue;
+		r = ml_src_read(g->m, off + (uint64_t)disp[k], b, n, diag);
+		if (r)
+			return r;
+		for (i = same = 0; i < n; i++)
+			same += b[i] == p[i];
+		if (best && same <= most)
+			continue;
+		most = same;
+		best = b;
+		at = disp[k];
+		b = bytes[best == bytes[0]];
+	}
+	for (k = 0; best && k < sizeof guess; k++)
+		consider_type(c, guess[k], ml_type_bytes(guess[k]), best, p, n,
+			at);
+	return ML_OK;
+}
+
 /* The cheapest way to code one piece. */
 static int judge(const struct ml_gap *g, uint64_t off, const uint8_t *p,
 	size_t n, const struct way *last, struct way *best,
 	struct ml_diag *diag)
 {
 	struct choice c = { last, *last, UINT64_MAX };
-	uint8_t base[PIECE];
 	unsigned i;
-	int j, r;
+	int r;
 
 	/* Elements first: among equals they are faster than literals. */
 	if (g->type)
@@ -190,17 +225,10 @@ static int judge(const struct ml_gap *g, uint64_t off, const uint8_t *p,
 	for (i = 0; !g->type && i < sizeof guess; i++)
 		consider_type(&c, guess[i], ml_type_bytes(guess[i]), NULL, p,
 			n, 0);
-	for (j = 0; j < 2 && !g->type; j++) {
-		if (!has_base(g, off, n, g->disp[j]) ||
-			(j && g->disp[1] == g->disp[0]))
-			continue;
-		r = ml_src_read(g->m, off + (uint64_t)g->disp[j], base, n,
-			diag);
+	if (!g->type) {
+		r = judge_base(g, off, p, n, &c, diag);
 		if (r)
 			return r;
-		for (i = 0; i < sizeof guess; i++)
-			consider_type(&c, guess[i], ml_type_bytes(guess[i]),
-				base, p, n, g->disp[j]);
 	}
 	if (g->type || g->literals >= MANY)
 		consider(&c, ML_OP_LIT, 0, 0, 0, ml_cost_lit(p, n));

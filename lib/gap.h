@@ -11,7 +11,9 @@ struct ml_gap {
 	struct ml_src *m; /* the base; NULL: none */
 	uint64_t bsize;
 	unsigned type; /* element type; 0: unknown, found by measurement */
-	int64_t disp[2]; /* base offset - target offset, before and after */
+	/* Base offset - target offset: of the matches before and after, and
+	 * of the last long one. */
+	int64_t disp[2], steady;
 	uint64_t literals; /* bytes coded so until now */
 };
 

@@ -15,7 +15,7 @@
 #define FAR 24 /* bytes hashed for sparsely indexed ones */
 #define WIN 4 /* bytes hashed for the window */
 #define WIN_BITS 16
-#define CHAIN 24 /* candidates tried */
+#define CHAIN 64 /* candidates tried */
 #define NIL UINT32_MAX
 #define PAGE 16 /* log2 of a base page */
 #define PAGES 64 /* of them kept, when the base is larger than all */
@@ -46,6 +46,7 @@ struct ml_match {
 	struct ml_step step[ML_STEPS];
 	int described; /* see struct ml_edit */
 	uint64_t literals; /* see struct ml_gap */
+	int64_t steady;
 	struct ml_diag *diag;
 	int err;
 };
@@ -490,6 +491,7 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 	e.gap.bsize = m->bsize;
 	e.gap.type = type;
 	e.gap.literals = m->literals;
+	e.gap.steady = m->steady;
 	e.gap.disp[0] = e.gap.disp[1] = m->disp[0];
 	while (i < end && !m->err) {
 		find(m, &c, i, end, i - done, e.lit);
@@ -538,6 +540,7 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 		m->err = steps_out(&e, m->step, &steps);
 	m->described = e.described;
 	m->literals = e.gap.literals;
+	m->steady = e.gap.steady;
 	index_window(m, end);
 	return m->err;
 }
