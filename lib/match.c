@@ -15,16 +15,20 @@
 #define FAR 24 /* bytes hashed for sparsely indexed ones */
 #define WIN 4 /* bytes hashed for the window */
 #define WIN_BITS 16
-#define CHAIN 64 /* candidates tried */
+#define CHAIN 64 /* candidates looked at */
+#define TRIES 24 /* of these, base positions compared */
 #define NIL UINT32_MAX
-#define PAGE 16 /* log2 of a base page */
-#define PAGES 64 /* of them kept, when the base is larger than all */
+#define PAGE 12 /* log2 of a base page */
+#define PAGES 1024 /* of them kept, when the base is larger than all */
 #define RING (ML_MATCH_WINDOW + ML_BLOCK_OUT)
 
 /* Rough prices in bits; what adaptive coding makes of the operations. */
 #define PRICE_OP 14 /* an operation, its length, and a literal run after it */
 #define PRICE_NEW 6 /* a new address, beside the bits of its value */
 #define GAIN_MIN 6
+
+#define AREA 4096 /* bytes looked at for scattered changes */
+#define LARGE (1u << 22) /* bytes of a base where time counts */
 
 struct ml_match {
 	struct ml_src *bsrc;
@@ -34,6 +38,7 @@ struct ml_match {
 	unsigned npages;
 	uint32_t *pos, *next, *head; /* base index, chained by hash */
 	uint8_t *pos_hi;
+	uint16_t *tag;
 	size_t npos, cap;
 	unsigned bits; /* of the hash */
 	int dense, sparse; /* which hashes occur */
@@ -58,17 +63,23 @@ struct cand {
 	int64_t gain;
 };
 
-static uint32_t hash(const uint8_t *p, unsigned n, unsigned bits)
+static uint32_t hash_window(const uint8_t *p)
+{
+	return ml_load32(p) * 2654435761u >> (32 - WIN_BITS);
+}
+
+/* For the base: the high bits choose the chain, the low ones are kept as a
+ * tag, so that few bytes of the base are read in vain. */
+static uint64_t hash(const uint8_t *p, unsigned n)
 {
 	uint64_t h = 0;
 
-	if (n == WIN)
-		return ml_load32(p) * 2654435761u >> (32 - bits);
 	for (; n; n -= 8, p += 8) {
 		h = (h ^ ml_load64(p)) * UINT64_C(0x9e3779b97f4a7c15);
 		h ^= h >> 29;
 	}
-	return (uint32_t)(h * UINT64_C(0x9e3779b97f4a7c15) >> (64 - bits));
+	h *= UINT64_C(0x9e3779b97f4a7c15);
+	return h ^ h >> 40;
 }
 
 /* Base bytes from `off`, at least one; *n says how many. NULL at the end of
@@ -146,10 +157,12 @@ static size_t base_back(struct ml_match *m, uint64_t off, size_t i, size_t max)
 static void insert(struct ml_match *m, uint64_t off, const uint8_t *p,
 	unsigned n)
 {
-	uint32_t h = hash(p, n, m->bits);
+	uint64_t h = hash(p, n);
 
 	if (m->npos == m->cap)
 		return;
+	m->tag[m->npos] = (uint16_t)h;
+	h >>= 64 - m->bits;
 	m->pos[m->npos] = (uint32_t)off;
 	m->pos_hi[m->npos] = (uint8_t)(off >> 32);
 	m->next[m->npos] = m->head[h];
@@ -208,9 +221,11 @@ static int index_base(struct ml_match *m, const struct ml_model *base)
 	m->page = malloc((size_t)m->npages << PAGE);
 	m->pos = malloc(m->cap * sizeof *m->pos);
 	m->pos_hi = malloc(m->cap);
+	m->tag = malloc(m->cap * sizeof *m->tag);
 	m->next = malloc(m->cap * sizeof *m->next);
 	m->head = malloc(sizeof *m->head << m->bits);
-	if (!m->page || !m->pos || !m->pos_hi || !m->next || !m->head)
+	if (!m->page || !m->pos || !m->pos_hi || !m->tag || !m->next ||
+		!m->head)
 		return ml_fail(m->diag, ML_ENOMEM, ML_NOWHERE,
 			"out of memory");
 	memset(m->head, 0xff, sizeof *m->head << m->bits);
@@ -258,6 +273,7 @@ void ml_match_free(struct ml_match *m)
 	free(m->page);
 	free(m->pos);
 	free(m->pos_hi);
+	free(m->tag);
 	free(m->next);
 	free(m->head);
 	free(m->win);
@@ -310,7 +326,7 @@ static void index_window(struct ml_match *m, size_t to)
 	uint32_t h, at;
 
 	for (; m->sdone < to && m->sdone + WIN <= m->wn; m->sdone++) {
-		h = hash(m->win + m->sdone, WIN, WIN_BITS);
+		h = hash_window(m->win + m->sdone);
 		at = (uint32_t)((m->wfrom + m->sdone) % RING);
 		m->sprev[at] = m->shead[h];
 		m->shead[h] = (uint32_t)(m->wfrom + m->sdone);
@@ -365,8 +381,8 @@ static void try_base(struct ml_match *m, struct cand *best, int64_t disp,
 static void find(struct ml_match *m, struct cand *best, size_t i, size_t end,
 	size_t lits, unsigned lit)
 {
-	uint64_t here = m->wfrom + i, d;
-	unsigned n, kind;
+	uint64_t here = m->wfrom + i, d, h;
+	unsigned n, kind, tried;
 	uint32_t e;
 	size_t len;
 
@@ -385,10 +401,16 @@ static void find(struct ml_match *m, struct cand *best, size_t i, size_t end,
 
 		if ((kind ? !m->sparse : !m->dense) || end - i < want)
 			continue;
-		e = m->head[hash(m->win + i, want, m->bits)];
-		for (n = 0; e != NIL && n < CHAIN; n++, e = m->next[e])
+		h = hash(m->win + i, want);
+		e = m->head[h >> (64 - m->bits)];
+		for (n = tried = 0; e != NIL && n < CHAIN && tried < TRIES;
+			n++, e = m->next[e]) {
+			if (m->tag[e] != (uint16_t)h)
+				continue;
+			tried++;
 			try_base(m, best, (int64_t)(((uint64_t)m->pos_hi[e]
 				<< 32 | m->pos[e]) - here), i, end, lits, lit);
+		}
 	}
 	if (m->dist && m->dist <= i) {
 		len = common(m->win + i, m->win + i - m->dist, end - i);
@@ -398,7 +420,7 @@ static void find(struct ml_match *m, struct cand *best, size_t i, size_t end,
 	}
 	if (end - i < WIN)
 		return;
-	e = m->shead[hash(m->win + i, WIN, WIN_BITS)];
+	e = m->shead[hash_window(m->win + i)];
 	for (n = 0; e != NIL && n < CHAIN; n++) {
 		d = (uint32_t)((uint32_t)here - e);
 		if (!d || d > i || d > ML_MATCH_WINDOW)
@@ -436,6 +458,40 @@ static void trim(struct cand *c, size_t from, size_t i, size_t unit)
 		c->op = -1;
 }
 
+/* Whether the next AREA bytes of a large file are mostly the base's at the
+ * displacement of late, with small changes all over: then copies would be many
+ * and short, and residuals of the whole (gap.c) are much faster. */
+static int scattered(struct ml_match *m, size_t i, size_t end)
+{
+	uint64_t off = m->wfrom + i + (uint64_t)m->disp[0];
+	size_t at, n, k, part = 0, same = 0, runs = 0;
+	const uint8_t *b;
+	int was = 1, is;
+
+	if (m->bsize < LARGE || end - i < AREA || off >= m->bsize ||
+		m->bsize - off < AREA)
+		return 0;
+	for (at = 0; at < AREA; at += n) {
+		b = base_at(m, off + at, &n);
+		if (!b)
+			return 0;
+		if (n > AREA - at)
+			n = AREA - at;
+		for (k = 0; k < n; k++) {
+			is = b[k] == m->win[i + at + k];
+			runs += was && !is;
+			was = is;
+			same += (size_t)is;
+			if (++part == AREA / 8) {
+				if (same < part / 2)
+					return 0;
+				part = same = 0;
+			}
+		}
+	}
+	return runs >= AREA / 128;
+}
+
 /* Sends the steps on and begins anew. */
 static int steps_out(struct ml_edit *e, struct ml_step *step, size_t *n)
 {
@@ -469,7 +525,7 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 	ml_emit *emit, void *arg, struct ml_diag *diag)
 {
 	size_t unit = ml_type_bytes(type), from, end, i, done, miss = 0;
-	size_t steps = 0;
+	size_t steps = 0, look = 0;
 	struct cand c, d;
 	struct ml_edit e;
 	int64_t disp;
@@ -494,6 +550,14 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 	e.gap.steady = m->steady;
 	e.gap.disp[0] = e.gap.disp[1] = m->disp[0];
 	while (i < end && !m->err) {
+		if (!type && i >= look) {
+			if (scattered(m, i, end)) {
+				i += AREA;
+				look = i;
+				continue;
+			}
+			look = i + AREA / 4;
+		}
 		find(m, &c, i, end, i - done, e.lit);
 		if (unit > 1 && c.op >= 0)
 			trim(&c, from, i, unit);
