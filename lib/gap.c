@@ -233,6 +233,11 @@ static int judge(const struct ml_gap *g, uint64_t off, const uint8_t *p,
 	if (g->type || g->literals >= MANY)
 		consider(&c, ML_OP_LIT, 0, 0, 0, ml_cost_lit(p, n));
 	*best = c.best;
+	if (c.least > n * 8 - n / 8) { /* noise: an estimate is no gain */
+		best->op = ML_OP_LIT;
+		best->type = best->phase = 0;
+		best->disp = 0;
+	}
 	return ML_OK;
 }
 

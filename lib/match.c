@@ -26,6 +26,10 @@
 #define PRICE_OP 14 /* an operation, its length, and a literal run after it */
 #define PRICE_NEW 6 /* a new address, beside the bits of its value */
 #define GAIN_MIN 6
+/* Where literals cost so much nothing can be coded, and a match must be worth
+ * its operation uncoded: a patch is never larger than its target. */
+#define NOISE 62
+#define NOISE_MIN 24
 
 #define AREA 4096 /* bytes looked at for scattered changes */
 #define LARGE (1u << 22) /* bytes of a base where time counts */
@@ -561,6 +565,9 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 		find(m, &c, i, end, i - done, e.lit);
 		if (unit > 1 && c.op >= 0)
 			trim(&c, from, i, unit);
+		if (c.op >= 0 && e.lit >= NOISE && n >= AREA &&
+			c.len + c.back < NOISE_MIN)
+			c.op = -1;
 		if (c.op < 0) {
 			/* Faster where nothing is found for long. */
 			i += unit * (1 + (++miss >> 7));
