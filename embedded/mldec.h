@@ -153,7 +153,6 @@ struct ml_dec {
 	ml_off rec_in, rec_out; /* what is left of the record */
 	ml_off len; /* what is left of the op: bytes */
 	ml_off arg; /* base offset or distance of the op */
-	ml_off out0; /* target offset where the op began, for displacements */
 	struct ml_rc rc;
 	struct ml_state st;
 	uint32_t crc;
