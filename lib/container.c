@@ -3,7 +3,8 @@
  * that claimed it cannot follow, is one opaque span: any file has a stream. */
 #include <string.h>
 
-#include "ml.h"
+#include "container.h"
+#include "wrap.h"
 
 /* The surest probe first. */
 const struct ml_reader *const ml_readers[] = {
@@ -36,89 +37,94 @@ const char *ml_container_name(int container)
 	return "unknown";
 }
 
-static int read_with(struct ml_model *m, struct ml_src *s,
+/* Adds the tensors; an input error leaves none. */
+static int walk_with(struct ml_model *m, struct ml_src *s,
 	const struct ml_reader *r, struct ml_diag *diag)
 {
+	const int depth = m->depth;
+	struct ml_src **spool = m->spool;
 	int err;
 
-	ml_model_init(m);
 	m->container = r->container;
 	err = r->walk(s, m, diag);
 	if (!err)
-		err = ml_model_finish(m, ml_src_size(s), diag);
-	if (err)
+		err = ml_model_check(m, ml_src_size(s), diag);
+	if (err) {
 		ml_model_free(m);
+		m->depth = depth;
+		m->spool = spool;
+	}
 	return err;
 }
 
-static int read_raw(struct ml_model *m, struct ml_src *s, struct ml_diag *diag)
-{
-	int err;
-
-	ml_model_init(m);
-	err = ml_model_finish(m, ml_src_size(s), diag);
-	if (err)
-		ml_model_free(m);
-	return err;
-}
-
-/* Whether the bytes are at fault, and not the machine. */
-static int input_fault(int err)
+int ml_input_fault(int err)
 {
 	return err == ML_EFORMAT || err == ML_ETRUNC || err == ML_ECHECK ||
 		err == ML_ELIMIT || err == ML_EVERSION;
 }
 
-static int read_any(struct ml_model *m, struct ml_src *s, struct ml_diag *diag)
+int ml_model_walk(struct ml_model *m, struct ml_src *s, struct ml_diag *diag)
 {
 	const uint64_t size = ml_src_size(s);
 	const size_t n = size < ML_PROBE_LEN ? (size_t)size : ML_PROBE_LEN;
 	struct ml_diag first = {ML_NOWHERE, 0, ""}, d = first;
 	uint8_t head[ML_PROBE_LEN];
 	size_t i;
-	int err;
+	int err, why = ML_OK;
 
 	err = ml_src_read(s, 0, head, n, diag);
-	if (err)
-		return err;
-	for (i = 0; ml_readers[i]; i++) {
+	for (i = 0; !err && ml_readers[i]; i++) {
 		if (!ml_readers[i]->probe(head, n))
 			continue;
-		err = read_with(m, s, ml_readers[i], &d);
+		err = walk_with(m, s, ml_readers[i], &d);
 		if (!err)
-			break;
-		if (!input_fault(err)) {
+			return ML_OK; /* whatever an earlier one said */
+		if (!ml_input_fault(err)) {
 			*diag = d;
 			return err;
 		}
-		if (!first.why[0])
+		if (!why)
 			ml_fail(&first, err, d.off, "%s: %.*s",
 				ml_readers[i]->name, ML_DIAG_MAX - 16, d.why);
+		why = why ? why : err;
+		err = ML_OK;
 	}
-	if (ml_readers[i])
-		first.why[0] = '\0'; /* a later reader did follow it */
-	else
-		err = read_raw(m, s, &first);
-	*diag = first;
-	return err;
+	if (why)
+		*diag = first;
+	return err ? err : why;
 }
 
 int ml_model_read(struct ml_model *m, struct ml_src *s, const char *format,
 	struct ml_diag *diag)
 {
-	const struct ml_reader *r;
+	const struct ml_reader *r = NULL;
+	struct ml_src *spool = NULL;
+	int err = ML_OK, raw = format && strcmp(format, "raw") == 0;
 
+	ml_model_init(m);
+	m->spool = &spool;
 	diag->off = ML_NOWHERE;
 	diag->errnum = 0;
 	diag->why[0] = '\0';
-	ml_model_init(m);
-	if (!format)
-		return read_any(m, s, diag);
-	if (strcmp(format, "raw") == 0)
-		return read_raw(m, s, diag);
-	r = ml_reader_by_name(format);
-	if (!r)
-		return ml_fail(
-			diag, ML_EINVAL, ML_NOWHERE, "unknown format name");
-	return read_with(m, s, r, diag);
+	if (format && !raw) {
+		r = ml_reader_by_name(format);
+		err = r ? walk_with(m, s, r, diag) : ml_fail(diag, ML_EINVAL,
+			ML_NOWHERE, "unknown format name");
+	} else if (!raw) {
+		err = ml_model_walk(m, s, diag);
+		if (ml_input_fault(err))
+			err = ML_OK; /* one opaque span; *diag says why */
+	}
+	if (!err && m->note[0])
+		memcpy(diag->why, m->note, sizeof(diag->why));
+	if (!err)
+		err = ml_image_new(m, s, &spool, diag);
+	if (!err)
+		err = ml_model_finish(m, m->image ? ml_src_size(m->image) :
+			ml_src_size(s), diag);
+	ml_src_free(spool);
+	m->spool = NULL;
+	if (err)
+		ml_model_free(m);
+	return err;
 }

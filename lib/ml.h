@@ -83,6 +83,20 @@ int ml_src_fd_head(struct ml_src **out, int fd, const void *head, size_t n,
 int ml_src_spool(struct ml_src **out, struct ml_diag *diag);
 int ml_src_append(struct ml_src *s, const void *p, size_t n,
 	struct ml_diag *diag);
+/* Bytes that a function makes: read gives exactly n bytes at off, which lie
+ * within size; free, when not NULL, is called with ctx at the end, and also
+ * when this fails. */
+struct ml_src_ops {
+	int (*read)(void *ctx, uint64_t off, void *buf, size_t n,
+		struct ml_diag *diag);
+	void (*free)(void *ctx);
+};
+int ml_src_made(struct ml_src **out, uint64_t size,
+	const struct ml_src_ops *ops, void *ctx, struct ml_diag *diag);
+/* The n bytes of a source from off on, which must lie within it. The source
+ * must outlive the view. */
+int ml_src_view(struct ml_src **out, struct ml_src *of, uint64_t off,
+	uint64_t n, struct ml_diag *diag);
 void ml_src_free(struct ml_src *s); /* NULL is allowed */
 uint64_t ml_src_size(const struct ml_src *s);
 /* Reads exactly n bytes at off, else ML_ETRUNC. Small reads are served from a
@@ -161,18 +175,41 @@ struct ml_span {
 	uint64_t *shape; /* rank dimensions, outermost first; owned */
 	char *name; /* never NULL, "" allowed, may hold NULs; owned */
 	uint32_t name_len;
+	uint32_t wrap; /* 0, but while reading: 1 + index of the ml_wrap that
+			* off counts in */
 	struct ml_quant *quant; /* NULL: none; owned */
 };
 
 enum ml_container {
-	ML_RAW = 0, ML_SAFETENSORS = 1, ML_GGUF = 2, ML_ONNX = 3, ML_TFLITE = 4
+	ML_RAW = 0, ML_SAFETENSORS = 1, ML_GGUF = 2, ML_ONNX = 3,
+	ML_TFLITE = 4, ML_PYTORCH = 5, ML_TORCH_LEGACY = 6, ML_NPY = 7,
+	ML_ZIP = 8, ML_TAR = 9, ML_HDF5 = 10, ML_MILBLOB = 11
 };
+
+/* Bytes of a file that are raw deflate (RFC 1951) which zlib makes again,
+ * byte for byte. The model sees them inflated: its offsets count in the
+ * image, which is the file with all of these inflated. */
+struct ml_wrap {
+	uint64_t off, clen; /* of the deflated bytes, in the file */
+	uint64_t at, len; /* inflated: offset in the spool; length */
+	uint8_t level, mem, strategy; /* arguments of deflateInit2 */
+};
+
+#define ML_DEPTH_MAX 3 /* archives in archives */
 
 struct ml_model {
 	int container; /* enum ml_container */
-	uint64_t size; /* of the file */
+	uint64_t size; /* of the image: the file's, without wraps */
 	struct ml_span *span; /* after ml_model_finish: ascending, gapless */
 	size_t nspan, cap;
+	struct ml_wrap *wrap; /* ascending; owned */
+	size_t nwrap;
+	struct ml_src *image; /* NULL: the file itself; owned */
+	/* while reading */
+	int depth; /* archives around it */
+	struct ml_src **spool; /* of inflated bytes, made when the first come;
+				* NULL: none may be added */
+	char note[ML_DIAG_MAX]; /* why a member stayed opaque, or "" */
 };
 
 void ml_model_init(struct ml_model *m);
@@ -214,7 +251,9 @@ struct ml_reader {
 };
 extern const struct ml_reader *const ml_readers[]; /* ends with NULL */
 extern const struct ml_reader ml_reader_safetensors, ml_reader_gguf,
-	ml_reader_onnx, ml_reader_tflite;
+	ml_reader_onnx, ml_reader_tflite, ml_reader_pytorch,
+	ml_reader_torch_legacy, ml_reader_npy, ml_reader_zip, ml_reader_tar,
+	ml_reader_hdf5, ml_reader_milblob;
 
 /* NULL for an unknown name; "raw" is no reader but ml_model_read knows it. */
 const struct ml_reader *ml_reader_by_name(const char *name);

@@ -6,6 +6,7 @@
 
 #include "ml.h"
 #include "bytes.h"
+#include "container.h"
 
 static int no_memory(struct ml_diag *diag)
 {
@@ -36,6 +37,8 @@ void ml_model_free(struct ml_model *m)
 	for (i = 0; i < m->nspan; i++)
 		ml_span_clear(&m->span[i]);
 	free(m->span);
+	free(m->wrap);
+	ml_src_free(m->image);
 	ml_model_init(m);
 }
 
@@ -193,7 +196,7 @@ static int add_skeleton(
 	return err;
 }
 
-static int check_bounds(
+int ml_model_check(
 	const struct ml_model *m, uint64_t size, struct ml_diag *diag)
 {
 	size_t i;
@@ -224,7 +227,7 @@ int ml_model_finish(struct ml_model *m, uint64_t size, struct ml_diag *diag)
 	int err;
 
 	ml_model_init(&done);
-	err = check_bounds(m, size, diag);
+	err = ml_model_check(m, size, diag);
 	if (!err)
 		err = sorted_keys(&key, m, diag);
 	for (i = 0; !err && i < m->nspan; i++) {
@@ -251,10 +254,13 @@ int ml_model_finish(struct ml_model *m, uint64_t size, struct ml_diag *diag)
 		ml_model_free(&done);
 		return err;
 	}
-	done.container = m->container;
-	done.size = size;
-	ml_model_free(m);
-	*m = done;
+	for (i = 0; i < m->nspan; i++)
+		ml_span_clear(&m->span[i]);
+	free(m->span);
+	m->span = done.span;
+	m->nspan = done.nspan;
+	m->cap = done.cap;
+	m->size = size;
 	return ML_OK;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Random access to bytes: pread on a descriptor, which for anything but a
- * regular file belongs to an unlinked temporary file. Never mapped, so that
- * a model larger than the memory costs no more than the cache. */
+ * regular file belongs to an unlinked temporary file; or a part of another
+ * source; or what a function makes. Never mapped, so that a model larger than
+ * the memory costs no more than the cache. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,26 +17,63 @@
 #define COPY 262144 /* bytes per read when spooling */
 
 struct ml_src {
-	int fd;
-	int own; /* whether fd is ours to close */
 	uint64_t size;
+	struct ml_src *of; /* a view: of this, */
+	uint64_t base; /* from here on; else NULL */
+	const struct ml_src_ops *ops; /* made by a function; else NULL */
+	void *ctx;
+	int fd; /* all others */
+	int own; /* whether fd is ours to close */
 	uint64_t at; /* offset of cache[0] */
 	size_t n; /* valid bytes in the cache; all below size */
-	uint8_t cache[CACHE];
+	uint8_t cache[]; /* CACHE bytes, but for a view */
 };
 
 static struct ml_src *src_new(int fd, int own, uint64_t size)
 {
-	struct ml_src *s = malloc(sizeof(*s));
+	struct ml_src *s = malloc(sizeof(*s) + CACHE);
 
 	if (!s)
 		return NULL;
+	memset(s, 0, sizeof(*s));
 	s->fd = fd;
 	s->own = own;
 	s->size = size;
-	s->at = 0;
-	s->n = 0;
 	return s;
+}
+
+int ml_src_made(struct ml_src **out, uint64_t size,
+	const struct ml_src_ops *ops, void *ctx, struct ml_diag *diag)
+{
+	*out = src_new(-1, 0, size);
+	if (!*out) {
+		if (ops->free)
+			ops->free(ctx);
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	}
+	(*out)->ops = ops;
+	(*out)->ctx = ctx;
+	return ML_OK;
+}
+
+int ml_src_view(struct ml_src **out, struct ml_src *of, uint64_t off,
+	uint64_t n, struct ml_diag *diag)
+{
+	struct ml_src *s;
+
+	*out = NULL;
+	if (off > of->size || n > of->size - off)
+		return ml_fail(diag, ML_EFORMAT, off,
+			"a part of %llu bytes leaves the file of %llu",
+			(unsigned long long)n, (unsigned long long)of->size);
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	s->of = of;
+	s->base = off;
+	s->size = n;
+	*out = s;
+	return ML_OK;
 }
 
 /* A descriptor of an unlinked temporary file, or -1 with errno. */
@@ -185,6 +223,8 @@ void ml_src_free(struct ml_src *s)
 		return;
 	if (s->own)
 		close(s->fd);
+	if (s->ops && s->ops->free)
+		s->ops->free(s->ctx);
 	free(s);
 }
 
@@ -197,6 +237,8 @@ uint64_t ml_src_size(const struct ml_src *s)
 static int read_at(struct ml_src *s, uint64_t off, uint8_t *b, size_t n,
 	struct ml_diag *diag)
 {
+	if (s->ops)
+		return s->ops->read(s->ctx, off, b, n, diag);
 	while (n > 0) {
 		const ssize_t k = pread(s->fd, b, n, (off_t)off);
 
@@ -227,6 +269,8 @@ int ml_src_read(struct ml_src *s, uint64_t off, void *buf, size_t n,
 			(unsigned long long)s->size);
 	if (n == 0)
 		return ML_OK;
+	if (s->of)
+		return ml_src_read(s->of, s->base + off, buf, n, diag);
 	if (n >= CACHE)
 		return read_at(s, off, buf, n, diag);
 	if (off < s->at || end > s->at + s->n) {
