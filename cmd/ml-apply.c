@@ -11,13 +11,14 @@
 const char ml_prog[] = "ml-apply";
 
 static const char usage[] =
-	"usage: ml-apply [-hqsvV] [-c class] [-o file] [base [patch]]\n"
-	"Writes the file that a patch makes of its base.\n"
+	"usage: ml-apply [-hqsvVx] [-c class] [-o file] [base [patch]]\n"
+	"Writes the file or directory that a patch makes of its base.\n"
 	"  -c class  refuse patches above nano, micro or full\n"
-	"  -o file   write to file (standard output)\n"
+	"  -o file   write to file (standard output, a directory as a tar)\n"
 	"  -q        no progress\n"
 	"  -s        apply the patch as it arrives; not for chains\n"
 	"  -v        a line per patch on standard error\n"
+	"  -x        a directory, though the base is none or not one\n"
 	"  -h, -V    this help, the version\n";
 
 /* What the target's bytes go to: a file, a spool or nothing. */
@@ -130,17 +131,18 @@ int main(int argc, char **argv)
 {
 	const char *target = NULL, *base_path, *patch_path;
 	struct ml_src *base = NULL, *psrc = NULL;
-	int c, err, cls = ML_FULL, quiet = 0, verbose = 0, stream = 0;
+	int c, err, cls = ML_FULL, quiet = 0, verbose = 0, stream = 0, tree = 0;
 	struct chain chain = {0};
 	struct progress pr;
 	struct ml_diag diag;
 	struct sink sink = {.pr = &pr};
-	struct out out;
+	struct out_tree out_tree;
+	struct out out = {0};
 	FILE *from = NULL;
 
 	/* arguments */
 	opterr = 0;
-	while ((c = getopt(argc, argv, ":c:ho:qsvV")) != -1) {
+	while ((c = getopt(argc, argv, ":c:ho:qsvVx")) != -1) {
 		switch (c) {
 		case 'c': cls = class_option(usage, optarg); break;
 		case 'h': help(usage);
@@ -149,11 +151,14 @@ int main(int argc, char **argv)
 		case 's': stream = 1; break;
 		case 'v': verbose = 1; break;
 		case 'V': version();
+		case 'x': tree = 1; break;
 		default: bad_option(usage, c);
 		}
 	}
 	if (argc - optind > 2)
 		usage_error(usage, "more than two files");
+	if (tree && is_dash(target))
+		usage_error(usage, "'-x' needs '-o'");
 	base_path = optind < argc ? argv[optind] : NULL;
 	patch_path = optind + 1 < argc ? argv[optind + 1] : NULL;
 	if (base_path && is_dash(base_path) && is_dash(patch_path))
@@ -171,8 +176,16 @@ int main(int argc, char **argv)
 	}
 	if (base_path)
 		base = in_src(base_path);
-	out_open(&out, target, 1);
-	sink.f = out.f;
+	tree = !is_dash(target) && (tree || is_dir(base_path));
+	if (tree) {
+		out_tree_open(&out_tree, target);
+		err = ml_src_spool(&sink.spool, &diag);
+		if (err)
+			die_out(err, &diag);
+	} else {
+		out_open(&out, target, 1);
+		sink.f = out.f;
+	}
 
 	/* stream */
 	progress_start(&pr, chain.n == 1 ? chain.size : 0, quiet);
@@ -184,7 +197,7 @@ int main(int argc, char **argv)
 		err = apply(psrc, &chain, base, cls, &sink, &diag);
 	}
 	progress_end(&pr);
-	if (err && ferror(out.f))
+	if (err && out.f && ferror(out.f))
 		die_out(err, &diag);
 	if (err)
 		die_patch(patch_path, psrc, err, &diag);
@@ -194,5 +207,9 @@ int main(int argc, char **argv)
 	ml_src_free(psrc);
 	if (from)
 		fclose(from);
-	return out_close(&out);
+	if (!tree)
+		return out_close(&out);
+	err = out_tree_close(&out_tree, sink.spool);
+	ml_src_free(sink.spool);
+	return err;
 }

@@ -20,9 +20,18 @@ static const char usage[] =
 /* A model, all of it. */
 struct side {
 	struct ml_model model;
-	struct ml_src *bytes;
+	struct ml_src *bytes; /* of its image */
+	uint64_t size; /* of its file */
 	uint8_t sha[ML_SHA256_LEN];
 };
+
+static int put_wraps(struct ml_out *to, enum ml_side side,
+	const struct side *s, struct ml_diag *diag)
+{
+	const struct ml_wrapped w = {s->size, ml_model_wraps(&s->model)};
+
+	return ml_out_wraps(to, side, &w, diag);
+}
 
 static int put_span(void *ctx, const struct ml_span *sp, struct ml_diag *diag)
 {
@@ -44,7 +53,7 @@ static void load(struct side *s, const char *path)
 
 	if (first != EOF)
 		ungetc(first, f);
-	err = ml_stream_load(f, &s->model, &s->bytes, s->sha, &diag);
+	err = ml_stream_load(f, &s->model, &s->bytes, &s->size, s->sha, &diag);
 	if (err == ML_EFORMAT && diag.off == 0 && first != 0xd3) {
 		warn_diag(path, &diag);
 		die(EX_INPUT, "ml-split makes a stream of a model file");
@@ -98,7 +107,7 @@ int main(int argc, char **argv)
 	load(&target, path[1]);
 	out_open(&out, output, 1);
 	head.container = (uint8_t)target.model.container;
-	head.base_size = base.model.size;
+	head.base_size = base.size;
 	memcpy(head.base_sha, base.sha, sizeof(head.base_sha));
 	opt.log = verbose ? stderr : NULL;
 	opt.arg = &pr;
@@ -106,6 +115,10 @@ int main(int argc, char **argv)
 
 	/* stream */
 	err = ml_out_open(&to, out.f, &head, &diag);
+	if (!err)
+		err = put_wraps(&to, ML_BASE_SIDE, &base, &diag);
+	if (!err)
+		err = put_wraps(&to, ML_TARGET_SIDE, &target, &diag);
 	if (err)
 		die_out(err, &diag);
 	progress_start(&pr, target.model.size, quiet || verbose);

@@ -14,15 +14,16 @@
 const char ml_prog[] = "ml-diff";
 
 static const char usage[] =
-	"usage: ml-diff [-hlqvV] [-c class] [-f format] [-o file]\n"
+	"usage: ml-diff [-hlpqvV] [-c class] [-f format] [-o file]\n"
 	"               [-r release] old new\n"
-	"Writes the patch that makes the model file new of the file old.\n"
-	"One of them may be '-'.\n"
+	"Writes the patch that makes the model new of the model old: files, or\n"
+	"directories, which are taken as tars. One of them may be '-'.\n"
 	"  -c class    memory class that applying needs: nano, micro or full\n"
 	"              (full; nano for files below 2 GiB only)\n"
 	"  -f format   raw, safetensors, gguf, onnx or tflite (by content)\n"
 	"  -l          keep the labels of tensors in the patch\n"
 	"  -o file     write to file (standard output)\n"
+	"  -p          keep the times and owners of new, a directory\n"
 	"  -q          no warnings, no progress\n"
 	"  -r release  a counter for the header\n"
 	"  -v          a line per tensor on standard error\n"
@@ -32,7 +33,7 @@ static const char usage[] =
 
 struct option {
 	const char *format, *output;
-	int cls, labels, quiet, verbose;
+	int cls, keep, labels, quiet, verbose;
 	uint64_t release;
 };
 
@@ -43,13 +44,13 @@ struct side {
 	struct ml_model model;
 };
 
-static void load(struct side *s, const struct option *o,
+static void load(struct side *s, const struct option *o, int keep,
 	uint8_t sha[ML_SHA256_LEN])
 {
 	struct ml_diag diag;
 	int err;
 
-	s->src = in_src(s->path);
+	s->src = in_src_keep(s->path, keep);
 	in_model(&s->model, s->src, s->path, o->format, o->quiet);
 	err = ml_src_sha256(s->src, sha, &diag);
 	if (err)
@@ -114,7 +115,8 @@ static void diff(struct ml_packer *p, const struct side *old,
 		die_diag(new->path, err, &diag);
 	to_zip.ctx = zip;
 	progress_start(&pr, new->model.size, o->quiet || o->verbose);
-	err = ml_delta(&old->model, old->src, &new->model, new->src, &opt,
+	err = ml_delta(&old->model, ml_model_src(&old->model, old->src),
+		&new->model, ml_model_src(&new->model, new->src), &opt,
 		&to_zip, &diag);
 	if (!err)
 		err = ml_zip_end(zip, &diag);
@@ -166,13 +168,14 @@ int main(int argc, char **argv)
 
 	/* arguments */
 	opterr = 0;
-	while ((c = getopt(argc, argv, ":c:f:hlo:qr:vV")) != -1) {
+	while ((c = getopt(argc, argv, ":c:f:hlo:pqr:vV")) != -1) {
 		switch (c) {
 		case 'c': o.cls = class_option(usage, optarg); break;
 		case 'f': o.format = format_option(usage, optarg); break;
 		case 'h': help(usage);
 		case 'l': o.labels = 1; break;
 		case 'o': o.output = optarg; break;
+		case 'p': o.keep = 1; break;
 		case 'q': o.quiet = 1; break;
 		case 'r': o.release = release_option(usage, optarg); break;
 		case 'v': o.verbose = 1; break;
@@ -189,11 +192,13 @@ int main(int argc, char **argv)
 			usage, "old and new cannot both be standard input");
 
 	/* prepare */
-	load(&old, &o, info.base_sha);
-	load(&new, &o, info.target_sha);
+	load(&old, &o, 0, info.base_sha);
+	load(&new, &o, o.keep, info.target_sha);
 	info.release = o.release;
-	info.base_size = old.model.size;
-	info.target_size = new.model.size;
+	info.base_size = ml_src_size(old.src);
+	info.target_size = ml_src_size(new.src);
+	info.base_wraps = ml_model_wraps(&old.model);
+	info.target_wraps = ml_model_wraps(&new.model);
 	info.cls = o.cls;
 	if (o.cls == ML_NANO && (info.base_size >= NANO_MAX ||
 		info.target_size >= NANO_MAX))

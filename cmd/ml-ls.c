@@ -14,8 +14,8 @@ const char ml_prog[] = "ml-ls";
 
 static const char usage[] =
 	"usage: ml-ls [-ahjV] [-b base] [-f format] [file]\n"
-	"Lists the tensors of a model file, of a tensor-record stream or of\n"
-	"what a patch makes: offset, bytes, element type, shape, name.\n"
+	"Lists the tensors of a model file or directory, of a tensor-record\n"
+	"stream or of what a patch makes: offset, bytes, element type, shape, name.\n"
 	"  -a          what is no tensor, too\n"
 	"  -b base     the base's file, for patches without labels\n"
 	"  -f format   a model: raw, safetensors, gguf, onnx or tflite\n"
@@ -117,17 +117,38 @@ static void put_back(FILE *f, const uint8_t *head, size_t n)
 			die(EX_SYSTEM, "cannot look ahead in the input");
 }
 
+static void read_model(struct ml_src *s, const char *path, const char *format,
+	struct ml_model *m)
+{
+	struct ml_diag diag;
+	const int err = ml_model_read(m, s, format, &diag);
+
+	if (err)
+		die_diag(path, err, &diag);
+	if (diag.why[0])
+		warn_diag(path, &diag);
+}
+
 static void read_any(const char *path, const char *format,
 	const char *base_path, struct ml_model *m, int *known)
 {
-	FILE *f = in_open(path, 1);
 	uint8_t head[HEAD];
-	size_t n = fread(head, 1, sizeof(head), f);
-	struct ml_src *s;
 	struct ml_diag diag;
+	struct ml_src *s;
 	struct stat st;
+	size_t n;
+	FILE *f;
 	int err;
 
+	if (is_dir(path)) {
+		s = in_src(path);
+		read_model(s, path, format, m);
+		*known = 1;
+		ml_src_free(s);
+		return;
+	}
+	f = in_open(path, 1);
+	n = fread(head, 1, sizeof(head), f);
 	if (n < sizeof(head) && ferror(f))
 		die(EX_SYSTEM, "cannot read the input:");
 	*known = 1;
@@ -149,11 +170,7 @@ static void read_any(const char *path, const char *format,
 	if (!format && n >= 4 && memcmp(head, ML_PATCH_MAGIC, 4) == 0) {
 		read_patch(s, path, base_path, m, known);
 	} else {
-		err = ml_model_read(m, s, format, &diag);
-		if (err)
-			die_diag(path, err, &diag);
-		if (diag.why[0])
-			warn_diag(path, &diag);
+		read_model(s, path, format, m);
 	}
 	ml_src_free(s);
 	fclose(f);

@@ -9,10 +9,11 @@
 const char ml_prog[] = "ml-split";
 
 static const char usage[] =
-	"usage: ml-split [-hqvV] [-f format] [-o file] [file]\n"
-	"Writes the tensor-record stream of a model file.\n"
+	"usage: ml-split [-hpqvV] [-f format] [-o file] [file]\n"
+	"Writes the tensor-record stream of a model file or directory.\n"
 	"  -f format  raw, safetensors, gguf, onnx or tflite (by content)\n"
 	"  -o file    write to file (standard output)\n"
+	"  -p         keep the times and owners of a directory's files\n"
 	"  -q         no warnings, no progress\n"
 	"  -v         a line per span on standard error\n"
 	"  -h, -V     this help, the version\n";
@@ -45,7 +46,7 @@ int main(int argc, char **argv)
 {
 	const char *format = NULL, *target = NULL, *path;
 	struct progress pr;
-	int quiet = 0, verbose = 0, c, err;
+	int keep = 0, quiet = 0, verbose = 0, c, err;
 	struct ml_model model;
 	struct ml_diag diag;
 	struct ml_src *src;
@@ -54,11 +55,12 @@ int main(int argc, char **argv)
 
 	/* arguments */
 	opterr = 0;
-	while ((c = getopt(argc, argv, ":f:ho:qvV")) != -1) {
+	while ((c = getopt(argc, argv, ":f:ho:pqvV")) != -1) {
 		switch (c) {
 		case 'f': format = format_option(usage, optarg); break;
 		case 'h': help(usage);
 		case 'o': target = optarg; break;
+		case 'p': keep = 1; break;
 		case 'q': quiet = 1; break;
 		case 'v': verbose = 1; break;
 		case 'V': version();
@@ -70,7 +72,7 @@ int main(int argc, char **argv)
 	path = argv[optind];
 
 	/* prepare */
-	src = in_src(path);
+	src = in_src_keep(path, keep);
 	in_model(&model, src, path, format, quiet);
 	if (verbose)
 		for (i = 0; i < model.nspan; i++)

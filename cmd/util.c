@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages, exit statuses, opening and closing: see util.h. */
-#define _GNU_SOURCE /* F_SETPIPE_SZ */
+#define _GNU_SOURCE /* F_SETPIPE_SZ, renameat2, syncfs */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "mldec.h"
+#include "tree.h"
 #include "util.h"
 
 #define BUFFER 262144 /* of a FILE */
@@ -19,6 +20,10 @@
 static int line_up; /* a progress line is on the terminal */
 /* Unfinished files, for exit and signals. */
 static char *volatile doomed[OUT_MAX];
+/* An unfinished directory, or an old one: its name in the directory that a
+ * descriptor is of. */
+static char *volatile doomed_tree;
+static volatile sig_atomic_t doomed_parent;
 
 /* ===== messages ========================================================= */
 
@@ -263,7 +268,19 @@ FILE *in_open(const char *path, int binary)
 	return f;
 }
 
+int is_dir(const char *path)
+{
+	struct stat st;
+
+	return !is_dash(path) && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 struct ml_src *in_src(const char *path)
+{
+	return in_src_keep(path, 0);
+}
+
+struct ml_src *in_src_keep(const char *path, int keep)
 {
 	struct ml_diag diag;
 	struct ml_src *s;
@@ -272,6 +289,8 @@ struct ml_src *in_src(const char *path)
 	if (is_dash(path)) {
 		refuse_terminal_in(STDIN_FILENO);
 		err = ml_src_fd(&s, STDIN_FILENO, &diag);
+	} else if (is_dir(path)) {
+		err = ml_tree_open(&s, path, keep, &diag);
 	} else {
 		err = ml_src_open(&s, path, &diag);
 	}
@@ -303,6 +322,8 @@ static void remove_doomed(void)
 	for (i = 0; i < OUT_MAX; i++)
 		if (doomed[i])
 			unlink(doomed[i]);
+	if (doomed_tree)
+		ml_tree_remove(doomed_parent, doomed_tree);
 }
 
 static void on_signal(int sig)
@@ -392,12 +413,12 @@ static int temp_beside(struct out *o, mode_t mode)
 	return fd;
 }
 
-static mode_t new_file_mode(void)
+static mode_t mode_by_umask(mode_t mode)
 {
 	const mode_t mask = umask(0);
 
 	umask(mask);
-	return 0666 & ~mask;
+	return mode & ~mask;
 }
 
 /* Opens o->path, which this may replace by what a symbolic link leads to. */
@@ -411,7 +432,7 @@ static int open_target(struct out *o)
 		if (errno != ENOENT)
 			die(EX_SYSTEM, "cannot write '%s':",
 				show(name, o->path));
-		return temp_beside(o, new_file_mode());
+		return temp_beside(o, mode_by_umask(0666));
 	}
 	if (S_ISREG(st.st_mode)) {
 		char *real = realpath(o->path, NULL);
@@ -444,6 +465,11 @@ void out_open(struct out *o, const char *path, int binary)
 }
 
 /* A rename is only safe from a crash when its directory is on the disk. */
+static int sync_fd(int fd)
+{
+	return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP;
+}
+
 static int sync_dir(const char *path)
 {
 	char *dir = need(strdup(path));
@@ -455,7 +481,7 @@ static int sync_dir(const char *path)
 	free(dir);
 	if (fd < 0)
 		return errno == EACCES; /* may write there, not read */
-	ok = fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP;
+	ok = sync_fd(fd);
 	close(fd);
 	return ok;
 }
@@ -488,6 +514,152 @@ int out_close(struct out *o)
 	free(o->tmp);
 	free(o->path);
 	o->tmp = o->path = NULL;
+	return EX_OK;
+}
+
+/* ===== output of a directory ============================================ */
+
+/* Where the path leads, without slashes at its end, and whether there is a
+ * directory already. */
+static void locate(struct out_tree *o, const char *path)
+{
+	char name[SHOW_MAX];
+	struct stat st;
+	size_t n;
+
+	o->mode = mode_by_umask(0777);
+	o->replaces = stat(path, &st) == 0;
+	if (!o->replaces && errno != ENOENT)
+		die(EX_SYSTEM, "cannot write '%s':", show(name, path));
+	if (o->replaces && !S_ISDIR(st.st_mode))
+		die(EX_SYSTEM, "'%s' exists and is no directory",
+			show(name, path));
+	if (o->replaces) {
+		o->mode = st.st_mode & 07777;
+		o->path = realpath(path, NULL);
+		if (!o->path)
+			die(EX_SYSTEM, "cannot resolve '%s':",
+				show(name, path));
+	} else {
+		if (lstat(path, &st) == 0)
+			die(EX_SYSTEM, "'%s' is a link that leads nowhere",
+				show(name, path));
+		o->path = need(strdup(path));
+		for (n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
+			o->path[n - 1] = '\0';
+	}
+	o->leaf = o->path + dir_len(o->path);
+	if (!*o->leaf)
+		die(EX_SYSTEM, "cannot replace '%s'", show(name, path));
+}
+
+/* mkdtemp(3) in a directory that a descriptor is of. */
+static int temp_dir(int parent, char *tmp)
+{
+	static const char letters[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	char *const end = tmp + strlen(tmp);
+	unsigned char r[6];
+	int i, tries;
+
+	for (tries = 0; tries < 100; tries++) {
+		if (getentropy(r, sizeof(r)) < 0)
+			return -1;
+		for (i = 0; i < 6; i++)
+			end[i - 6] = letters[r[i] % (sizeof(letters) - 1)];
+		if (mkdirat(parent, tmp, 0700) == 0)
+			return 0;
+		if (errno != EEXIST)
+			return -1;
+	}
+	return -1;
+}
+
+void out_tree_open(struct out_tree *o, const char *path)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+	char name[SHOW_MAX], *up;
+	sigset_t all, before;
+	struct stat st;
+	size_t n;
+	int ok;
+
+	guard_exits();
+	locate(o, path);
+	show(name, o->path);
+	n = dir_len(o->path);
+	up = need(strdup(n ? o->path : "."));
+	up[n ? n : 1] = '\0';
+	o->parent = open(up, flags);
+	if (o->parent < 0)
+		die(EX_SYSTEM, "cannot open the directory of '%s':", name);
+	free(up);
+	n = strlen(o->leaf) + sizeof("..XXXXXX");
+	o->tmp = need(malloc(n));
+	snprintf(o->tmp, n, ".%.200s.XXXXXX", o->leaf);
+	/* no signal between making it and knowing that */
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
+	ok = temp_dir(o->parent, o->tmp) == 0;
+	if (ok) {
+		doomed_parent = o->parent;
+		doomed_tree = o->tmp;
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (!ok)
+		die(EX_SYSTEM, "cannot make a directory beside '%s':", name);
+	o->dir = openat(o->parent, o->tmp, flags | O_NOFOLLOW);
+	if (o->dir < 0 || fstat(o->dir, &st) < 0)
+		die(EX_SYSTEM, "cannot set up a directory beside '%s':", name);
+	if (!o->replaces)
+		o->mode |= st.st_mode & S_ISGID; /* from above */
+}
+
+/* Exchanges the names of the old and the new one, or gives the new one its
+ * name. */
+static void switch_tree(const struct out_tree *o)
+{
+	char name[SHOW_MAX];
+	int r = renameat2(o->parent, o->tmp, o->parent, o->leaf,
+		o->replaces ? RENAME_EXCHANGE : RENAME_NOREPLACE);
+
+	/* a directory never takes the place of anything but an empty one */
+	if (r < 0 && !o->replaces && (errno == EINVAL || errno == ENOSYS))
+		r = renameat(o->parent, o->tmp, o->parent, o->leaf);
+	if (r == 0)
+		return;
+	show(name, o->path);
+	if (o->replaces && (errno == EINVAL || errno == ENOSYS))
+		die(EX_SYSTEM, "cannot replace '%s': its file system cannot "
+			"exchange two names, so write to a new name", name);
+	die(EX_SYSTEM, "cannot %s '%s':",
+		o->replaces ? "replace" : "rename to", name);
+}
+
+int out_tree_close(struct out_tree *o, struct ml_src *tar)
+{
+	char name[SHOW_MAX], tmp[SHOW_MAX];
+	struct ml_diag diag;
+	int err;
+
+	err = ml_tree_write(tar, o->dir, o->mode, &diag);
+	if (err)
+		die_diag(o->path, err, &diag);
+	show(name, o->path);
+	if (syncfs(o->dir) < 0)
+		die(EX_SYSTEM, "cannot write '%s':", name);
+	close(o->dir);
+	switch_tree(o);
+	if (!sync_fd(o->parent))
+		die(EX_SYSTEM, "cannot sync the directory of '%s':", name);
+	errno = ml_tree_remove(o->parent, o->tmp);
+	doomed_tree = NULL;
+	if (errno)
+		die(EX_SYSTEM, "'%s' is new, but the old one is left as "
+			"'%s' beside it:", name, show(tmp, o->tmp));
+	close(o->parent);
+	free(o->tmp);
+	free(o->path);
 	return EX_OK;
 }
 

@@ -5,7 +5,7 @@
  * on stderr and the status that fits. A main file defines ml_prog.
  *
  * Whatever ends the program before out_close() - an exit, a signal - removes
- * the unfinished file of out_open().
+ * the unfinished file of out_open(), and so it is with out_tree_close().
  */
 #ifndef ML_UTIL_H
 #define ML_UTIL_H
@@ -83,8 +83,13 @@ int is_dash(const char *path);
 /* Opens a stream for reading; path NULL or "-" is standard input. Binary input
  * is refused from a terminal. */
 FILE *in_open(const char *path, int binary);
-/* The same for random access; what is no regular file is spooled. */
+/* The same for random access: a directory is read as its canonical tar, with
+ * times and owners if they are to be kept; what else is no regular file is
+ * spooled. */
 struct ml_src *in_src(const char *path);
+struct ml_src *in_src_keep(const char *path, int keep);
+/* Whether a path, which may be NULL, leads to a directory. */
+int is_dir(const char *path);
 /* Reads a model, saying what of it cannot be read unless that is quiet. */
 void in_model(struct ml_model *m, struct ml_src *s, const char *path,
 	const char *format, int quiet);
@@ -107,6 +112,23 @@ void out_open(struct out *o, const char *path, int binary);
 /* Sees all to the disk (or to the pipe) and the file to its name. Returns
  * EX_OK, for the end of main. */
 int out_close(struct out *o);
+
+/* A directory that appears, or takes the place of an old one, all at once. */
+struct out_tree {
+	char *path; /* where it shall be, links resolved */
+	const char *leaf; /* the last part of that */
+	char *tmp; /* the name beside it that it has until then */
+	int parent, dir; /* descriptors of where both are, and of it */
+	int replaces; /* whether there is an old one */
+	unsigned mode; /* for the new one, unless the tar says */
+};
+
+/* Makes the empty directory under a temporary name beside path, or beside
+ * what path leads to if that is a directory. One at a time. */
+void out_tree_open(struct out_tree *o, const char *path);
+/* Writes the entries of the tar, sees all to the disk, switches, and removes
+ * the old directory. Returns EX_OK, for the end of main. */
+int out_tree_close(struct out_tree *o, struct ml_src *tar);
 
 /* ===== progress ========================================================= */
 

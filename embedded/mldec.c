@@ -12,6 +12,14 @@ enum { CODER_NONE = 0, CODER_RANGE = 1 };
 #define F_RESET 0x10u /* of a record's first byte */
 #define F_NOTE 0x0fu /* coder number of a note */
 
+#if ML_DEC_CLASS >= 3
+#define TARGET_SIZE(d) ((d)->hdr.target_image)
+#define BASE_SIZE(d) ((d)->hdr.base_image)
+#else
+#define TARGET_SIZE(d) ((d)->hdr.target_size)
+#define BASE_SIZE(d) ((d)->hdr.base_size)
+#endif
+
 #define GO_ON 100 /* work() wants to be called again at once */
 
 uint32_t ml_dec_crc32(uint32_t crc, const uint8_t *p, size_t n)
@@ -62,9 +70,28 @@ static int varint(const uint8_t **p, const uint8_t *end, ml_off *v)
 	return 0;
 }
 
+/* An extension that may not be passed over. */
+static int critical(struct ml_hdr *h, const uint8_t *e)
+{
+#if ML_DEC_CLASS >= 3
+	const uint8_t *p = e + 2, *end = p + e[1];
+
+	if (e[0] == ML_EXT_IMAGE && h->cls == ML_FULL) {
+		if (h->wrapped++ || varint(&p, end, &h->target_image) != 1 ||
+			varint(&p, end, &h->base_image) != 1 || p < end)
+			return ML_DEC_EFORMAT;
+		return 0;
+	}
+#endif
+	(void)h;
+	(void)e;
+	return ML_DEC_EVERSION;
+}
+
 static int hdr_fields(struct ml_hdr *h, const uint8_t *p, const uint8_t *end)
 {
 	const uint8_t *e;
+	int r;
 
 	if (varint(&p, end, &h->release) != 1 ||
 		varint(&p, end, &h->target_size) != 1)
@@ -84,11 +111,16 @@ static int hdr_fields(struct ml_hdr *h, const uint8_t *p, const uint8_t *end)
 	}
 	h->ext = p;
 	h->ext_len = (uint16_t)(end - p);
+#if ML_DEC_CLASS >= 3
+	h->target_image = h->target_size;
+	h->base_image = h->base_size;
+#endif
 	for (e = p; e < end; e += 2 + e[1]) {
 		if (end - e < 2 || end - e - 2 < e[1])
 			return ML_DEC_EFORMAT;
-		if (e[0] & 0x80)
-			return ML_DEC_EVERSION;
+		r = e[0] & 0x80 ? critical(h, e) : 0;
+		if (r)
+			return r;
 	}
 	return 0;
 }
@@ -214,7 +246,7 @@ static int record(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
 	if (d->coder & F_RESET)
 		model_reset(&d->st, d->arena, &ml_layouts[d->hdr.cls - 1]);
 	d->coder &= 0x0f;
-	if (d->rec_out > d->hdr.target_size - d->tpos)
+	if (d->rec_out > TARGET_SIZE(d) - d->tpos)
 		return ML_DEC_EFORMAT;
 	if (d->coder == F_NOTE && !d->rec_out)
 		d->state = S_RUN, d->len = 0;
@@ -263,7 +295,7 @@ static int address(struct ml_dec *d, unsigned op, ml_off at)
 	if (op == ML_OP_SELF) {
 		if (!at || at > d->tpos || at > d->hdr.window)
 			return ML_DEC_EFORMAT;
-	} else if (at > d->hdr.base_size || d->len > d->hdr.base_size - at) {
+	} else if (at > BASE_SIZE(d) || d->len > BASE_SIZE(d) - at) {
 		return ML_DEC_EFORMAT;
 	}
 	d->arg = at;
@@ -632,7 +664,7 @@ static int work(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
 		return GO_ON;
 	case S_RECORD:
 		if (!d->body) {
-			if (d->tpos != d->hdr.target_size)
+			if (d->tpos != TARGET_SIZE(d))
 				return ML_DEC_EFORMAT;
 			d->state = S_END;
 			return GO_ON;

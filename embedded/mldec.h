@@ -62,11 +62,19 @@ enum ml_dec_status {
 	ML_DEC_EIO = -5 /* a callback failed */
 };
 
+#define ML_EXT_IMAGE 0x82 /* extension field: sizes of the images */
+
 struct ml_hdr {
 	uint8_t version, cls, flags;
 	ml_off release; /* release counter, 0: none */
 	ml_off target_size, base_size, body_len;
 	ml_off window; /* farthest copy from the target itself, 0: none */
+#if ML_DEC_CLASS >= 3
+	/* What the records make, and are made from: the files' sizes, but for
+	 * files with deflated parts (wrapped). */
+	ml_off target_image, base_image;
+	uint8_t wrapped;
+#endif
 	/* Into the memory that was parsed; base_sha only with ML_HF_BASE. */
 	const uint8_t *target_sha, *base_sha;
 	const uint8_t *ext; /* extension fields, already checked for form */

@@ -19,16 +19,48 @@ struct ml_align {
 	const struct ml_span *last; /* found last: its successor is likely */
 };
 
+/* A tensor's own name, without the member of an archive that it is in. */
+static const char *own_name(const struct ml_span *sp, size_t *n)
+{
+	size_t i = sp->name_len;
+
+	while (i >= 2 && (sp->name[i - 1] != ':' || sp->name[i - 2] != ':'))
+		i--;
+	if (i < 2)
+		i = 0;
+	*n = sp->name_len - i;
+	return sp->name + i;
+}
+
+static int cmp_bytes(const char *a, size_t na, const char *b, size_t nb)
+{
+	int c = memcmp(a, b, na < nb ? na : nb);
+
+	return c ? c : (na > nb) - (na < nb);
+}
+
+static int cmp_own(const struct ml_span *a, const struct ml_span *b)
+{
+	size_t na, nb;
+	const char *pa = own_name(a, &na), *pb = own_name(b, &nb);
+
+	return cmp_bytes(pa, na, pb, nb);
+}
+
+static int cmp_label(const struct ml_span *a, const struct ml_span *b)
+{
+	int c = cmp_own(a, b);
+
+	return c ? c : cmp_bytes(a->name, a->name_len, b->name, b->name_len);
+}
+
 static int cmp_name(const void *x, const void *y)
 {
 	const struct ml_span *a = *(const struct ml_span *const *)x;
 	const struct ml_span *b = *(const struct ml_span *const *)y;
-	size_t n = a->name_len < b->name_len ? a->name_len : b->name_len;
-	int c = memcmp(a->name, b->name, n);
+	int c = cmp_label(a, b);
 
-	if (c || a->name_len != b->name_len)
-		return c ? c : a->name_len < b->name_len ? -1 : 1;
-	return a->off < b->off ? -1 : a->off > b->off;
+	return c ? c : a->off < b->off ? -1 : a->off > b->off;
 }
 
 static int cmp_kind(const struct ml_span *a, const struct ml_span *b)
@@ -103,15 +135,6 @@ static size_t lower(const struct ml_span **list, size_t n,
 	return lo;
 }
 
-static int cmp_label(const struct ml_span *a, const struct ml_span *b)
-{
-	size_t n = a->name_len < b->name_len ? a->name_len : b->name_len;
-	int c = memcmp(a->name, b->name, n);
-
-	return c ? c : (a->name_len > b->name_len) -
-		(a->name_len < b->name_len);
-}
-
 /* Residuals only make sense between rows of equal length. */
 static int rows_fit(const struct ml_span *a, const struct ml_span *b)
 {
@@ -148,88 +171,127 @@ static int judge(struct ml_align *a, const struct ml_span *b, unsigned type,
 	return r;
 }
 
+/* What is looked at of the target's tensor, and what was found for it. */
+struct search {
+	const struct ml_span *sp;
+	struct ml_src *tsrc;
+	unsigned type;
+	uint64_t at; /* offset of the sample in the tensor */
+	size_t n;
+	uint8_t p[SAMPLE];
+	uint64_t alone, least; /* bits: without a base, with the best one */
+	const struct ml_span *found;
+	const char *how;
+};
+
+/* A sample from the middle of the first `len` bytes. */
+static int sample(struct search *s, uint64_t len, struct ml_diag *diag)
+{
+	const unsigned unit = ml_type_bytes(s->type);
+	int r;
+
+	s->n = len < SAMPLE ? (size_t)len : SAMPLE;
+	s->n -= s->n % unit;
+	s->at = (len - s->n) / 2;
+	s->at -= s->at % unit;
+	r = ml_src_read(s->tsrc, s->sp->off + s->at, s->p, s->n, diag);
+	s->least = s->alone = r ? 0 : ml_cost_alone(
+		s->type, s->p, s->n / unit);
+	return r;
+}
+
+/* Takes b when it is better by more than `margin` bits. */
+static int consider(struct ml_align *a, struct search *s,
+	const struct ml_span *b, uint64_t margin, const char *how,
+	struct ml_diag *diag)
+{
+	uint64_t bits;
+	int r = judge(a, b, s->type, s->at, s->p, s->n, &bits, diag);
+
+	if (!r && bits < s->least - margin) {
+		s->least = bits;
+		s->found = b;
+		s->how = how;
+	}
+	return r;
+}
+
+/* Those of the same name; of the same own name in other members of an archive
+ * when there is none: a tensor may move from shard to shard. */
+static int named(struct ml_align *a, struct search *s, struct ml_diag *diag)
+{
+	int (*cmp)(const struct ml_span *, const struct ml_span *) = cmp_label;
+	const struct ml_span *sp = s->sp, *other = NULL, *b;
+	size_t i = lower(a->by_name, a->n, sp, cmp), tries;
+	int r;
+
+	if (!sp->name_len)
+		return ML_OK;
+	if (i == a->n || cmp(a->by_name[i], sp)) {
+		cmp = cmp_own;
+		i = lower(a->by_name, a->n, sp, cmp);
+	}
+	for (tries = 0; tries < TRIES && i < a->n; tries++, i++) {
+		b = a->by_name[i];
+		if (cmp(b, sp))
+			break;
+		if (!rows_fit(b, sp))
+			continue;
+		if (b->len != sp->len) {
+			other = other ? other : b;
+			continue;
+		}
+		r = consider(a, s, b, 0, "name", diag);
+		if (r || !s->least)
+			return r;
+	}
+	if (s->found || !other)
+		return ML_OK;
+	/* more rows or fewer: look where both have bytes */
+	r = sample(s, other->len < sp->len ? other->len : sp->len, diag);
+	return r ? r : consider(a, s, other, 0, "name", diag);
+}
+
+/* Those of the same type and size: the one after the last found first, then
+ * all in file order. Another name must be clearly better. */
+static int shaped(struct ml_align *a, struct search *s, struct ml_diag *diag)
+{
+	const struct ml_span *end = a->base->span + a->base->nspan;
+	const struct ml_span *next = a->last ? a->last + 1 : end;
+	size_t i = lower(a->by_size, a->n, s->sp, cmp_kind), tries;
+	int r = ML_OK;
+
+	if (next < end && next->kind == ML_TENSOR && !cmp_kind(next, s->sp))
+		r = consider(a, s, next, s->least / 8, "shape", diag);
+	for (tries = 0; !r && s->least && tries < TRIES && i < a->n &&
+		!cmp_kind(a->by_size[i], s->sp); tries++, i++)
+		r = consider(a, s, a->by_size[i], s->least / 8, "shape", diag);
+	return r;
+}
+
 int ml_align_find(struct ml_align *a, const struct ml_span *sp,
 	struct ml_src *tsrc, const struct ml_span **found, const char **how,
 	struct ml_diag *diag)
 {
-	unsigned type = ml_type_of(sp->dtype), unit, tries;
-	const struct ml_span *b, *next = NULL;
-	uint64_t at, bits, least, alone;
-	uint8_t p[SAMPLE];
-	size_t i, n;
+	struct search s = {.sp = sp, .tsrc = tsrc, .how = ""};
 	int r;
 
 	*found = NULL;
 	*how = "";
-	if (sp->kind != ML_TENSOR || !sp->len || !a->n)
+	s.type = ml_type_of(sp->dtype);
+	if (sp->kind != ML_TENSOR || !a->n || sp->len < ml_type_bytes(s.type))
 		return ML_OK;
-	unit = ml_type_bytes(type);
-	n = sp->len < SAMPLE ? (size_t)sp->len : SAMPLE;
-	n -= n % unit;
-	if (!n)
-		return ML_OK;
-	at = (sp->len - n) / 2;
-	at -= at % unit;
-	r = ml_src_read(tsrc, sp->off + at, p, n, diag);
+	r = sample(&s, sp->len, diag);
+	if (!r)
+		r = named(a, &s, diag);
+	/* Clearly the same tensor: look no farther. */
+	if (!r && (!s.found || s.least > s.alone / 4 * 3))
+		r = shaped(a, &s, diag);
 	if (r)
 		return r;
-	alone = ml_cost_alone(type, p, n / unit);
-	least = alone;
-	i = lower(a->by_name, a->n, sp, cmp_label);
-	if (sp->name_len && i < a->n && !cmp_label(a->by_name[i], sp) &&
-		rows_fit(a->by_name[i], sp)) {
-		b = a->by_name[i];
-		if (b->len != sp->len) { /* look where both have bytes */
-			at = b->len < sp->len ? b->len : sp->len;
-			n = n < at ? n : (size_t)(at - at % unit);
-			at = (at - n) / 2;
-			at -= at % unit;
-			r = ml_src_read(tsrc, sp->off + at, p, n, diag);
-			if (r)
-				return r;
-			least = alone = ml_cost_alone(type, p, n / unit);
-		}
-		r = judge(a, b, type, at, p, n, &bits, diag);
-		if (r)
-			return r;
-		if (bits < least) {
-			least = bits;
-			*found = b;
-			*how = "name";
-		}
-		/* Clearly the same tensor: look no farther. */
-		if (bits <= alone / 4 * 3) {
-			a->last = b;
-			return ML_OK;
-		}
-	}
-	/* The one after the last found first, then all in file order. */
-	if (a->last && a->last + 1 < a->base->span + a->base->nspan)
-		next = a->last + 1;
-	i = lower(a->by_size, a->n, sp, cmp_kind);
-	for (tries = 0; tries < TRIES; tries++) {
-		if (tries == 0 && next && next->kind == ML_TENSOR &&
-			!cmp_kind(next, sp))
-			b = next;
-		else if (i < a->n && !cmp_kind(a->by_size[i], sp))
-			b = a->by_size[i++];
-		else if (tries)
-			break;
-		else
-			continue;
-		r = judge(a, b, type, at, p, n, &bits, diag);
-		if (r)
-			return r;
-		/* Another name must be clearly better. */
-		if (bits < least - least / 8) {
-			least = bits;
-			*found = b;
-			*how = "shape";
-			if (!bits)
-				break;
-		}
-	}
-	if (*found)
-		a->last = *found;
+	*found = s.found;
+	*how = s.how;
+	if (s.found)
+		a->last = s.found;
 	return ML_OK;
 }

@@ -11,6 +11,7 @@
 #include "bytes.h"
 #include "hdr.h"
 #include "mldec.h"
+#include "wrap.h"
 
 #define IN_LEN 65536
 #define BUF_LEN (65536 - 8)
@@ -31,9 +32,12 @@ struct job {
 	uint8_t frame[ML_REC_HEAD_MAX];
 	size_t nframe;
 
-	struct ml_src *bsrc;
+	struct ml_src *bsrc; /* the base's image */
 	const struct ml_target *t;
 	struct ml_sha256 *sha;
+	struct ml_wrap_map map;
+	struct ml_src *image; /* of a base with deflated parts, or NULL */
+	struct ml_rewrap *rewrap; /* for a target with such, or NULL */
 	uint64_t written;
 	uint64_t nring; /* size of the ring, 0: none */
 	uint8_t *ring; /* the last bytes of the target */
@@ -65,10 +69,10 @@ static int io_target(void *ctx, ml_off off, uint8_t *dst, unsigned n)
 	struct job *j = ctx;
 	size_t at, k;
 
-	if (j->t->read || j->spool) {
-		j->err = j->t->read ?
-			j->t->read(j->t->ctx, off, dst, n, j->diag) :
-			ml_src_read(j->spool, off, dst, n, j->diag);
+	if (!j->nring) {
+		j->err = j->spool ?
+			ml_src_read(j->spool, off, dst, n, j->diag) :
+			j->t->read(j->t->ctx, off, dst, n, j->diag);
 		return j->err ? -1 : (int)n;
 	}
 	at = (size_t)(off % j->nring);
@@ -96,12 +100,21 @@ static void keep(struct job *j, const uint8_t *p, size_t n)
 	}
 }
 
+/* Bytes of the target as it is to be. */
+static int to_file(void *ctx, const uint8_t *p, size_t n, struct ml_diag *diag)
+{
+	struct job *j = ctx;
+
+	ml_sha256_update(j->sha, p, n);
+	return j->t->write(j->t->ctx, p, n, diag);
+}
+
 static int io_write(void *ctx, const uint8_t *src, unsigned n)
 {
 	struct job *j = ctx;
 
-	ml_sha256_update(j->sha, src, n);
-	j->err = j->t->write(j->t->ctx, src, n, j->diag);
+	j->err = j->rewrap ? ml_rewrap_write(j->rewrap, src, n, j->diag) :
+		to_file(j, src, n, j->diag);
 	if (!j->err && j->spool)
 		j->err = ml_src_append(j->spool, src, n, j->diag);
 	if (j->nring)
@@ -251,21 +264,50 @@ static int check_base(struct job *j, const struct ml_hdr *h,
 	return ml_src_is_base(j->bsrc, h->base_size, h->base_sha, diag);
 }
 
+/* What the header says of deflated parts. */
+static int unwrap(struct job *j, const struct ml_hdr *h, uint64_t body,
+	struct ml_diag *diag)
+{
+	int err;
+
+	if (!h->wrapped)
+		return ML_OK;
+	if (j->f)
+		return ml_fail(diag, ML_EVERSION, ML_NOWHERE,
+			"a patch of files with deflated parts cannot be "
+			"applied as it arrives");
+	err = ml_map_read(&j->map, j->psrc, body, h, diag);
+	if (!err && j->map.nbase && !j->bsrc)
+		err = ml_fail(diag, ML_EFORMAT, body,
+			"deflated parts of a base, but no base");
+	if (!err && j->map.nbase)
+		err = ml_image_of(&j->image, j->bsrc, j->map.base,
+			j->map.nbase, h->base_image, diag);
+	if (!err && j->image)
+		j->bsrc = j->image;
+	if (!err && j->map.ntarget)
+		err = ml_rewrap_new(&j->rewrap, j->map.target,
+			j->map.ntarget, to_file, j, diag);
+	return err;
+}
+
 /* Memory that depends on the header. */
 static int prepare(struct job *j, const struct ml_hdr *h, struct ml_diag *diag)
 {
-	const uint64_t window = h->window < h->target_size ? h->window :
-		h->target_size;
+	const uint64_t window = h->window < h->target_image ? h->window :
+		h->target_image;
+	/* the file cannot be read as the image that copies count in */
+	const int again = j->t->read && !h->wrapped;
 	const size_t arena = ml_dec_arena(h->cls);
 	int err = ml_sha256_new(&j->sha, diag);
 
 	if (err)
 		return err;
-	if (window > ML_WINDOW_MAX && !j->t->read) {
+	if (window > ML_WINDOW_MAX && !again) {
 		err = ml_src_spool(&j->spool, diag);
 		if (err)
 			return err;
-	} else if (window && !j->t->read) {
+	} else if (window && !again) {
 		j->ring = malloc((size_t)window);
 		if (!j->ring)
 			return ml_fail(diag, ML_ENOMEM, ML_NOWHERE,
@@ -340,6 +382,8 @@ static int apply(struct job *j, int max_cls, struct ml_diag *diag)
 	if (!err)
 		err = check_base(j, &h, diag);
 	if (!err)
+		err = unwrap(j, &h, j->taken + h.len, diag);
+	if (!err)
 		err = prepare(j, &h, diag);
 	if (err)
 		return err;
@@ -361,6 +405,9 @@ static void job_free(struct job *j)
 {
 	ml_sha256_free(j->sha);
 	ml_src_free(j->spool);
+	ml_src_free(j->image);
+	ml_rewrap_free(j->rewrap);
+	ml_map_free(&j->map);
 	free(j->ring);
 	free(j->arena);
 	free(j->buf);

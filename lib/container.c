@@ -9,6 +9,12 @@
 /* The surest probe first. */
 const struct ml_reader *const ml_readers[] = {
 	&ml_reader_gguf,
+	&ml_reader_pytorch,
+	&ml_reader_torch_legacy,
+	&ml_reader_zip,
+	&ml_reader_npy,
+	&ml_reader_milblob,
+	&ml_reader_tar,
 	&ml_reader_safetensors,
 	&ml_reader_tflite,
 	&ml_reader_onnx,

@@ -25,7 +25,7 @@ int ml_get_varint(const uint8_t **p, const uint8_t *end, uint64_t *v)
 size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
 	uint64_t body, uint64_t window)
 {
-	uint8_t f[5 * ML_VARINT_MAX + 2 * ML_SHA256_LEN];
+	uint8_t f[7 * ML_VARINT_MAX + 2 * ML_SHA256_LEN + 2], *len;
 	size_t n = 0, k = 4;
 
 	n += ml_put_varint(f + n, info->release);
@@ -39,6 +39,15 @@ size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
 	if (info->has_base) {
 		memcpy(f + n, info->base_sha, ML_SHA256_LEN);
 		n += ML_SHA256_LEN;
+	}
+	if (info->target_wraps.n || info->base_wraps.n) {
+		f[n++] = ML_EXT_IMAGE;
+		len = &f[n++];
+		n += ml_put_varint(f + n, info->target_wraps.n ?
+			info->target_wraps.image : info->target_size);
+		n += ml_put_varint(f + n, info->base_wraps.n ?
+			info->base_wraps.image : info->base_size);
+		*len = (uint8_t)(f + n - len - 1);
 	}
 	memcpy(p, ML_PATCH_MAGIC, 4);
 	p[k++] = ML_PATCH_VERSION;

@@ -14,14 +14,37 @@
 #define ML_CODER_RANGE 1u
 #define ML_CODER_NOTE 0x0fu
 #define ML_NOTE_LABEL 1u /* first byte of a note: a SPAN payload follows */
+#define ML_NOTE_WRAPS 2u /* the deflated parts of base and target */
+#define ML_NOTE_WRAPS_MAX (1u << 26) /* bytes of such a note */
 #define ML_SIZE_MAX (UINT64_C(1) << 62) /* of a target, a body */
+
+struct ml_hdr; /* mldec.h */
 
 /* 1: *v is there and *p behind it; 0: more bytes needed; -1: malformed. */
 int ml_get_varint(const uint8_t **p, const uint8_t *end, uint64_t *v);
 
+/* The deflated parts of base and target, as such a note has them. */
+struct ml_wrap_map {
+	struct ml_wrap *base, *target; /* pos, len and arguments; owned */
+	size_t nbase, ntarget;
+};
+/* The payload of that note into *out (to be freed), its length to *n. */
+int ml_map_encode(uint8_t **out, size_t *n, const struct ml_wraps *base,
+	const struct ml_wraps *target, struct ml_diag *diag);
+/* Reads it from the body of a wrapped patch, whose header is h, at `off`. On
+ * failure m is empty. */
+int ml_map_read(struct ml_wrap_map *m, struct ml_src *psrc, uint64_t off,
+	const struct ml_hdr *h, struct ml_diag *diag);
+void ml_map_free(struct ml_wrap_map *m);
+
 /* Returns the length of the header. */
 size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
 	uint64_t body, uint64_t window);
+
+/* The record at r->off, which ends by `end`: its frame into *r, its CRC
+ * checked. */
+int ml_record_read(struct ml_src *s, struct ml_record *r, uint64_t end,
+	struct ml_diag *diag);
 
 /* The enum ml_err for a negative enum ml_dec_status. */
 int ml_dec_err(int status);

@@ -60,7 +60,7 @@ int ml_patch_labels(struct ml_src *psrc, uint64_t *off, struct ml_model *m,
 	err = ml_patch_walk(psrc, off, &h, hbuf, label, l, diag);
 	free(l);
 	if (!err)
-		err = ml_model_finish(m, h.target_size, diag);
+		err = ml_model_finish(m, h.target_image, diag);
 	if (err)
 		ml_model_free(m);
 	return err;

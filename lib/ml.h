@@ -83,6 +83,7 @@ int ml_src_fd_head(struct ml_src **out, int fd, const void *head, size_t n,
 int ml_src_spool(struct ml_src **out, struct ml_diag *diag);
 int ml_src_append(struct ml_src *s, const void *p, size_t n,
 	struct ml_diag *diag);
+void ml_src_cut(struct ml_src *s, uint64_t size); /* a spool, to fewer bytes */
 /* Bytes that a function makes: read gives exactly n bytes at off, which lie
  * within size; free, when not NULL, is called with ctx at the end, and also
  * when this fails. */
@@ -190,9 +191,16 @@ enum ml_container {
  * byte for byte. The model sees them inflated: its offsets count in the
  * image, which is the file with all of these inflated. */
 struct ml_wrap {
-	uint64_t off, clen; /* of the deflated bytes, in the file */
-	uint64_t at, len; /* inflated: offset in the spool; length */
+	uint64_t pos, len; /* of the inflated bytes, in the image */
 	uint8_t level, mem, strategy; /* arguments of deflateInit2 */
+	uint64_t off, clen; /* of the deflated bytes, in the file; these two */
+	uint64_t at; /* and the place in a spool only while reading */
+};
+/* All of one file. n 0: the file is its image. */
+struct ml_wraps {
+	uint64_t image; /* bytes of the image */
+	const struct ml_wrap *w; /* ascending, apart, len at least 1 */
+	size_t n;
 };
 
 #define ML_DEPTH_MAX 3 /* archives in archives */
@@ -213,6 +221,9 @@ struct ml_model {
 };
 
 void ml_model_init(struct ml_model *m);
+/* What the spans count in: the image of the file s, or s itself. */
+struct ml_src *ml_model_src(const struct ml_model *m, struct ml_src *s);
+struct ml_wraps ml_model_wraps(const struct ml_model *m); /* borrowed */
 void ml_model_free(struct ml_model *m);
 /* Appends a tensor in any order; copies name and shape. The range may be
  * wrong: ml_model_finish judges. With a NULL shape, rank must be 0. The new
@@ -276,6 +287,7 @@ int ml_model_read(struct ml_model *m, struct ml_src *s, const char *format,
 #define ML_TAG(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | \
 	(uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 #define ML_HEAD ML_TAG('H', 'E', 'A', 'D')
+#define ML_WRAP ML_TAG('W', 'R', 'A', 'P')
 #define ML_SPAN ML_TAG('S', 'P', 'A', 'N')
 #define ML_QUNT ML_TAG('q', 'u', 'n', 't')
 #define ML_DATA ML_TAG('D', 'A', 'T', 'A')
@@ -294,9 +306,16 @@ struct ml_head {
 };
 
 struct ml_done {
-	uint64_t size; /* of the target */
+	uint64_t size; /* of the target, or of its image when it has one */
 	uint64_t records; /* before DONE, HEAD included */
 	uint8_t sha[ML_SHA256_LEN]; /* of the target */
+};
+
+/* The deflated parts of a file, which a stream then carries inflated. */
+enum ml_side { ML_TARGET_SIDE = 0, ML_BASE_SIDE = 1 };
+struct ml_wrapped {
+	uint64_t size; /* of the file */
+	struct ml_wraps wraps; /* n 0: the file is its own image */
 };
 
 /* Reads records one by one and checks what ml-stream(5) says a reader must:
@@ -311,6 +330,9 @@ void ml_in_free(struct ml_in *in); /* NULL is allowed; does not close f */
 int ml_in_next(struct ml_in *in, uint32_t *tag, const uint8_t **payload,
 	size_t *n, struct ml_diag *diag);
 const struct ml_head *ml_in_head(const struct ml_in *in); /* valid at once */
+/* What WRAP records said so far; all of it once another record came. */
+const struct ml_wrapped *ml_in_wrapped(
+	const struct ml_in *in, enum ml_side side);
 uint64_t ml_in_offset(const struct ml_in *in); /* of the record returned */
 
 /* Decode payloads; SPAN fills a span whose pointers the caller frees with
@@ -335,22 +357,32 @@ int ml_out_record(struct ml_out *o, uint32_t tag, const void *payload,
 /* The same with a payload in two pieces. */
 int ml_out_record2(struct ml_out *o, uint32_t tag, const void *a, size_t na,
 	const void *b, size_t nb, struct ml_diag *diag);
+/* Directly after opening; nothing when there are none. */
+int ml_out_wraps(struct ml_out *o, enum ml_side side,
+	const struct ml_wrapped *w, struct ml_diag *diag);
 int ml_out_span(struct ml_out *o, const struct ml_span *sp,
 	struct ml_diag *diag); /* SPAN, and qunt when it has one */
 int ml_out_done(struct ml_out *o, uint64_t size,
 	const uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag);
 
-/* Reads a whole model stream: the spans into *m, the file's bytes into a
- * spool; both are the caller's to free, on failure there is neither. Refuses
- * delta streams and coded ones (says "decode it first"). */
+/* Reads a whole model stream: the spans and wraps into *m, the bytes of the
+ * file (of its image) into a spool; both are the caller's to free, on failure
+ * there is neither. *size and sha are those of the file. Refuses delta streams
+ * and coded ones (says "decode it first"). */
 int ml_stream_load(FILE *f, struct ml_model *m, struct ml_src **bytes,
-	uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag);
+	uint64_t *size, uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag);
 /* Reads only the spans, of a stream of any kind. The model is the caller's to
  * free, but on failure it is empty. */
 int ml_stream_labels(FILE *f, struct ml_model *m, struct ml_diag *diag);
-/* Writes the model stream of (m, s): what ml-split does. Progress, when not
- * NULL, is told the bytes done. */
+/* Writes the model stream of (m, s), where s is the file: what ml-split does.
+ * Progress, when not NULL, is told the bytes done. */
 int ml_stream_write(FILE *f, const struct ml_model *m, struct ml_src *s,
+	void (*progress)(void *arg, uint64_t done), void *arg,
+	struct ml_diag *diag);
+
+/* The file of a plain model stream, to f: what ml-join does. Its digest is
+ * checked at the end. A failure is the output's when ferror(f). */
+int ml_stream_join(struct ml_in *in, FILE *f,
 	void (*progress)(void *arg, uint64_t done), void *arg,
 	struct ml_diag *diag);
 
@@ -420,6 +452,8 @@ int ml_zip_end(struct ml_zip *z, struct ml_diag *diag); /* sends the rest */
 struct ml_unzip;
 int ml_unzip_new(struct ml_unzip **out, int cls, struct ml_src *bsrc,
 	const struct ml_sink *next, struct ml_diag *diag);
+/* Another base than that it was made with, before the first block. */
+void ml_unzip_base(struct ml_unzip *u, struct ml_src *bsrc);
 void ml_unzip_free(struct ml_unzip *u);
 int ml_unzip_block(struct ml_unzip *u, const struct ml_block *b,
 	struct ml_diag *diag); /* plain blocks pass as they are */
@@ -481,8 +515,10 @@ struct ml_patch_info {
 	int cls; /* memory class */
 	uint64_t release; /* release counter, 0: none */
 	int has_base;
-	uint64_t base_size, target_size;
+	uint64_t base_size, target_size; /* of the files */
 	uint8_t base_sha[ML_SHA256_LEN], target_sha[ML_SHA256_LEN];
+	/* Their images, which the blocks are about. Borrowed; n 0: none. */
+	struct ml_wraps base_wraps, target_wraps;
 };
 
 /* Framing (ml-pack): blocks go to a spool, since the header tells their
@@ -501,7 +537,7 @@ int ml_pack_span(struct ml_packer *p, const struct ml_span *sp,
 int ml_pack_finish(struct ml_packer *p, const struct ml_patch_info *info,
 	FILE *f, struct ml_diag *diag);
 /* Packs the records of a stream behind HEAD, with its labels or without, and
- * fills *info but for its release. Progress, when not NULL, is told the target
+ * fills *info but for its release; its wraps are those of `in`. Progress, when not NULL, is told the target
  * bytes done. */
 int ml_pack_stream(struct ml_packer *p, struct ml_in *in, int labels,
 	struct ml_patch_info *info, void (*progress)(void *arg, uint64_t done),

@@ -42,6 +42,18 @@ void ml_model_free(struct ml_model *m)
 	ml_model_init(m);
 }
 
+struct ml_src *ml_model_src(const struct ml_model *m, struct ml_src *s)
+{
+	return m->image ? m->image : s;
+}
+
+struct ml_wraps ml_model_wraps(const struct ml_model *m)
+{
+	const struct ml_wraps w = {m->size, m->wrap, m->nwrap};
+
+	return w;
+}
+
 static int grow(struct ml_model *m, struct ml_diag *diag)
 {
 	const size_t cap = m->cap ? m->cap * 2 : 64;

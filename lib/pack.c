@@ -444,6 +444,8 @@ static int class_of(const struct ml_packer *p,
 	const int small = info->target_size < NANO_MAX && body < NANO_MAX &&
 		(!info->has_base || info->base_size < NANO_MAX);
 
+	if (info->target_wraps.n || info->base_wraps.n)
+		return ML_FULL;
 	if (!p->ranged)
 		return small ? ML_NANO : ML_MICRO;
 	if (!ml_dec_arena(info->cls))
@@ -455,21 +457,56 @@ static int class_of(const struct ml_packer *p,
 	return info->cls;
 }
 
+/* The record that tells the deflated parts; none when there are none. */
+static int wraps_note(const struct ml_patch_info *info, uint8_t **out,
+	size_t *len, struct ml_diag *diag)
+{
+	uint8_t head[ML_REC_HEAD_MAX], *map;
+	size_t k, n;
+	int err;
+
+	*out = NULL;
+	*len = 0;
+	if (!info->target_wraps.n && !info->base_wraps.n)
+		return ML_OK;
+	err = ml_map_encode(
+		&map, &n, &info->base_wraps, &info->target_wraps, diag);
+	if (err)
+		return err;
+	k = record_head(head, ML_CODER_NOTE, 0, n);
+	*out = malloc(k + n + 4);
+	if (*out) {
+		memcpy(*out, head, k);
+		memcpy(*out + k, map, n);
+		ml_store32(*out + k + n, ml_crc32(0, *out, k + n));
+		*len = k + n + 4;
+	}
+	free(map);
+	return *out ? ML_OK :
+		ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+}
+
 int ml_pack_finish(struct ml_packer *p, const struct ml_patch_info *info,
 	FILE *f, struct ml_diag *diag)
 {
-	const uint64_t base = info->has_base ? info->base_size : 0;
+	const uint64_t target = info->target_wraps.n ?
+		info->target_wraps.image : info->target_size;
+	uint64_t base = info->has_base ? info->base_size : 0;
 	uint8_t head[ML_HDR_MAX];
 	uint64_t body = ml_src_size(p->notes), off = 0;
 	struct rec r;
 	uint32_t crc = 0;
+	uint8_t *note;
+	size_t nnote;
 	int cls, err;
 
-	if (p->made != info->target_size)
+	if (info->has_base && info->base_wraps.n)
+		base = info->base_wraps.image;
+	if (p->made != target)
 		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 			"the blocks make %llu bytes, but the target has %llu",
 			(unsigned long long)p->made,
-			(unsigned long long)info->target_size);
+			(unsigned long long)target);
 	if (p->base_end > base)
 		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 			"the blocks use %llu bytes of the base, which has %llu",
@@ -480,10 +517,19 @@ int ml_pack_finish(struct ml_packer *p, const struct ml_patch_info *info,
 			"number too large for a header");
 	for (r.end = 0; next_record(p, &r);)
 		body += record_head(head, r.coder, r.out, r.n) + r.n + 4;
+	err = wraps_note(info, &note, &nnote, diag);
+	if (err)
+		return err;
+	body += nnote;
 	cls = class_of(p, info, body, diag);
-	if (cls < 0)
+	if (cls < 0) {
+		free(note);
 		return cls;
+	}
 	err = put(f, head, ml_hdr_put(head, info, cls, body, p->window), diag);
+	if (!err)
+		err = put(f, note, nnote, diag);
+	free(note);
 	if (!err)
 		err = put_spool(f, p->notes, 0, ml_src_size(p->notes), p->buf,
 			&crc, diag);

@@ -6,6 +6,7 @@
 
 #include "blockio.h"
 #include "ops.h"
+#include "wrap.h"
 
 struct job {
 	struct ml_in *in;
@@ -15,6 +16,10 @@ struct job {
 	struct ml_unzip *unzip; /* or that way, */
 	struct ml_flat *flat; /* of a model, */
 	struct ml_sha256 *sha; /* and proven */
+	struct ml_rewrap *rewrap;
+	struct ml_src *image; /* of a base with deflated parts */
+	struct ml_wrap *map;
+	int wrapped; /* all WRAP records came */
 	struct ml_span label; /* a SPAN waits for the qunt that may follow */
 	int waits;
 	int mixed; /* operations came: data are operations too */
@@ -52,13 +57,22 @@ static int put_span(void *ctx, const struct ml_span *sp, struct ml_diag *diag)
 	return ml_out_span(&j->out, sp, diag);
 }
 
+/* The digest is that of the file. */
+static int hash(void *ctx, const uint8_t *p, size_t n, struct ml_diag *diag)
+{
+	(void)diag;
+	ml_sha256_update(ctx, p, n);
+	return ML_OK;
+}
+
 static int put_data(
 	void *ctx, const uint8_t *p, size_t n, struct ml_diag *diag)
 {
 	struct job *j = ctx;
 
-	ml_sha256_update(j->sha, p, n);
-	return ml_out_record(&j->out, ML_DATA, p, n, diag);
+	int err = ml_rewrap_write(j->rewrap, p, n, diag);
+
+	return err ? err : ml_out_record(&j->out, ML_DATA, p, n, diag);
 }
 
 static int put_block(void *ctx, const struct ml_block *b, struct ml_diag *diag)
@@ -173,6 +187,34 @@ static int on_data(struct job *j, const uint8_t *p, size_t n,
 	return on_block(j, &b, diag);
 }
 
+/* Once all WRAP records came: the base as its image, and what the digest of a
+ * decoded model needs. */
+static int unwrap(struct job *j, struct ml_diag *diag)
+{
+	const struct ml_wraps *b =
+		&ml_in_wrapped(j->in, ML_BASE_SIDE)->wraps;
+	const struct ml_wraps *t =
+		&ml_in_wrapped(j->in, ML_TARGET_SIDE)->wraps;
+	int err = ML_OK;
+
+	j->wrapped = 1;
+	if (j->sha)
+		err = ml_rewrap_new(
+			&j->rewrap, t->w, t->n, hash, j->sha, diag);
+	if (err || !j->base || !b->n)
+		return err;
+	j->map = malloc(b->n * sizeof(*b->w));
+	if (!j->map)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	memcpy(j->map, b->w, b->n * sizeof(*b->w));
+	err = ml_image_of(&j->image, j->base, j->map, b->n, b->image, diag);
+	if (!err && j->unzip)
+		ml_unzip_base(j->unzip, j->image);
+	if (!err)
+		j->base = j->image;
+	return err;
+}
+
 /* ===== the stream ======================================================= */
 
 static int on_record(struct job *j, uint32_t tag, const uint8_t *p, size_t n,
@@ -184,10 +226,14 @@ static int on_record(struct job *j, uint32_t tag, const uint8_t *p, size_t n,
 	if (!err && tag == ML_DONE)
 		return ml_done_decode(done, p, n, diag);
 	/* a decoded model has its labels where its bytes begin */
-	if (!err && (passes || (!j->flat && (tag == ML_SPAN ||
-		tag == ML_QUNT))))
+	if (!err && (passes || tag == ML_WRAP || (!j->flat &&
+		(tag == ML_SPAN || tag == ML_QUNT))))
 		err = ml_out_record(&j->out, tag, p, n, diag);
 	if (err || passes)
+		return err;
+	if (tag != ML_WRAP && !j->wrapped)
+		err = unwrap(j, diag);
+	if (err)
 		return err;
 	switch (tag) {
 	case ML_SPAN:
@@ -285,6 +331,9 @@ static void job_free(struct job *j)
 	ml_unzip_free(j->unzip);
 	ml_flat_free(j->flat);
 	ml_sha256_free(j->sha);
+	ml_rewrap_free(j->rewrap);
+	ml_src_free(j->image);
+	free(j->map);
 	free(j);
 }
 

@@ -27,6 +27,7 @@ int ml_pack_stream(struct ml_packer *p, struct ml_in *in, int labels,
 	void *arg, struct ml_diag *diag)
 {
 	const struct ml_head *h = ml_in_head(in);
+	const struct ml_wrapped *w;
 	uint8_t *lit = malloc(ML_LITERAL_MAX);
 	struct ml_done done = {0};
 	const uint8_t *payload;
@@ -64,6 +65,11 @@ int ml_pack_stream(struct ml_packer *p, struct ml_in *in, int labels,
 	info->has_base = h->kind == ML_KIND_DELTA;
 	info->base_size = h->base_size;
 	info->target_size = done.size;
+	w = ml_in_wrapped(in, ML_TARGET_SIDE);
+	info->target_wraps = w->wraps;
+	if (w->wraps.n)
+		info->target_size = w->size;
+	info->base_wraps = ml_in_wrapped(in, ML_BASE_SIDE)->wraps;
 	memcpy(info->base_sha, h->base_sha, ML_SHA256_LEN);
 	memcpy(info->target_sha, done.sha, ML_SHA256_LEN);
 	return err;
@@ -83,6 +89,18 @@ static int put_block(
 	return ml_out_block(ctx, b, diag);
 }
 
+static int put_map(struct ml_out *out, const struct ml_wrap_map *m,
+	const struct ml_hdr *h, struct ml_diag *diag)
+{
+	const struct ml_wrapped base = {
+		h->base_size, {h->base_image, m->base, m->nbase}};
+	const struct ml_wrapped target = {
+		h->target_size, {h->target_image, m->target, m->ntarget}};
+	int err = ml_out_wraps(out, ML_BASE_SIDE, &base, diag);
+
+	return err ? err : ml_out_wraps(out, ML_TARGET_SIDE, &target, diag);
+}
+
 static int ranged(void *arg, const struct ml_record *r, struct ml_diag *diag)
 {
 	int *any = arg;
@@ -100,6 +118,7 @@ int ml_unpack_stream(struct ml_src *psrc, FILE *f, struct ml_diag *diag)
 	struct ml_sink sink = {&out, put_span, put_block};
 	struct ml_hdr h;
 	uint64_t off = 0;
+	struct ml_wrap_map map = {0};
 	int any = 0, err;
 
 	err = ml_patch_walk(psrc, &off, &h, hbuf, ranged, &any, diag);
@@ -113,11 +132,17 @@ int ml_unpack_stream(struct ml_src *psrc, FILE *f, struct ml_diag *diag)
 	head.base_size = h.base_size;
 	if (h.base_sha)
 		memcpy(head.base_sha, h.base_sha, ML_SHA256_LEN);
+	if (h.wrapped)
+		err = ml_map_read(&map, psrc, h.len, &h, diag);
 	off = 0;
-	err = ml_out_open(&out, f, &head, diag);
+	if (!err)
+		err = ml_out_open(&out, f, &head, diag);
+	if (!err)
+		err = put_map(&out, &map, &h, diag);
 	if (!err)
 		err = ml_unpack(psrc, &off, &sink, diag);
 	if (!err)
-		err = ml_out_done(&out, h.target_size, h.target_sha, diag);
+		err = ml_out_done(&out, h.target_image, h.target_sha, diag);
+	ml_map_free(&map);
 	return err;
 }

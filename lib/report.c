@@ -6,6 +6,7 @@
 
 #include "hdr.h"
 #include "report.h"
+#include "wrap.h"
 
 const char *const ml_op_name[ML_NOP] = {
 	"literal", "copy", "self", "residual", "alone"};
@@ -265,6 +266,7 @@ static int compare(struct ml_part *r, struct ml_src *tsrc,
 			key[n++] = &m.span[i];
 	if (n)
 		qsort(key, n, sizeof(*key), by_name);
+	bsrc = ml_model_src(&m, bsrc);
 	for (i = 0; !err && n && i < r->m.nspan; i++) {
 		sp = &r->m.span[i];
 		if (sp->kind != ML_TENSOR)
@@ -282,6 +284,27 @@ static int compare(struct ml_part *r, struct ml_src *tsrc,
 
 /* ===== all of it ======================================================== */
 
+/* The images of both files, as the patch has them; NULL: the file itself. */
+static int images(struct ml_part *r, struct ml_src *psrc,
+	struct ml_src *bsrc, struct ml_src *tsrc, struct ml_src *image[2],
+	struct ml_diag *diag)
+{
+	struct ml_wrap_map map;
+	int err;
+
+	if (!r->h.wrapped)
+		return ML_OK;
+	err = ml_map_read(&map, psrc, r->off + r->h.len, &r->h, diag);
+	if (!err && map.nbase && bsrc)
+		err = ml_image_of(&image[ML_BASE_SIDE], bsrc, map.base,
+			map.nbase, r->h.base_image, diag);
+	if (!err && map.ntarget)
+		err = ml_image_of(&image[ML_TARGET_SIDE], tsrc, map.target,
+			map.ntarget, r->h.target_image, diag);
+	ml_map_free(&map);
+	return err;
+}
+
 static int name_tensors(struct ml_part *r, struct ml_src *psrc,
 	struct ml_src *tsrc, struct ml_diag *diag)
 {
@@ -291,19 +314,32 @@ static int name_tensors(struct ml_part *r, struct ml_src *psrc,
 	if (err || ml_model_has_tensors(&r->m))
 		return err;
 	ml_model_free(&r->m);
-	return ml_model_read(&r->m, tsrc, NULL, diag);
+	err = ml_model_read(&r->m, tsrc, NULL, diag);
+	if (err || r->m.size == r->h.target_image)
+		return err;
+	ml_model_free(&r->m); /* seen with other eyes than the writer's */
+	return ml_model_finish(&r->m, r->h.target_image, diag);
 }
 
 static int look_part(struct ml_part *r, struct ml_src *psrc,
 	struct ml_src *bsrc, struct ml_src *tsrc, struct ml_diag *diag)
 {
 	const int needs = r->h.flags & ML_HF_BASE;
+	struct ml_src *image[2] = {NULL, NULL};
 	int err = name_tensors(r, psrc, tsrc, diag);
 
 	if (!err)
-		err = look_at(r, psrc, needs ? bsrc : NULL, diag);
+		err = images(r, psrc, bsrc, tsrc, image, diag);
 	if (!err && needs)
-		err = compare(r, tsrc, bsrc, diag);
+		err = look_at(r, psrc, image[ML_BASE_SIDE] ?
+			image[ML_BASE_SIDE] : bsrc, diag);
+	else if (!err)
+		err = look_at(r, psrc, NULL, diag);
+	if (!err && needs)
+		err = compare(r, image[ML_TARGET_SIDE] ?
+			image[ML_TARGET_SIDE] : tsrc, bsrc, diag);
+	ml_src_free(image[ML_BASE_SIDE]);
+	ml_src_free(image[ML_TARGET_SIDE]);
 	r->looked = !err;
 	return err;
 }

@@ -10,6 +10,7 @@
 
 /* The order matters where two know the same member: the first keeps it. */
 const struct ml_guide *const ml_guides[] = {
+	&ml_guide_dcp,
 	NULL,
 };
 

@@ -142,6 +142,12 @@ int ml_src_append(
 	return ML_OK;
 }
 
+void ml_src_cut(struct ml_src *s, uint64_t size)
+{
+	s->size = size;
+	s->n = 0;
+}
+
 /* Appends what is left to read from fd. */
 static int drain(struct ml_src *s, int fd, struct ml_diag *diag)
 {

@@ -7,6 +7,7 @@
 
 #include "ml.h"
 #include "bytes.h"
+#include "wrap.h"
 
 #define FRAME_LEN 8 /* tag and length */
 #define CRC_LEN 4
@@ -14,6 +15,8 @@
 #define SPAN_LEN 24 /* before the shape */
 #define DONE_LEN 48
 #define SCALE_LEN 12
+#define WRAP_HEAD 24
+#define WRAP_LEN 24
 #define OFFSET_MAX (UINT64_MAX >> 1)
 #define CODE_OUT_MAX (((uint64_t)1 << 62) - 1)
 #define CODER_MAX 1 /* 0 plain, 1 range */
@@ -41,6 +44,11 @@ struct ml_in {
 	uint64_t *end; /* ends of the spans not yet full: a queue */
 	size_t first, count, cap; /* end[first..count) is waiting */
 	uint64_t spans;
+	struct {
+		struct ml_wrapped of; /* wraps.w is w */
+		struct ml_wrap *w;
+		size_t cap;
+	} side[2];
 
 	uint8_t frame[FRAME_LEN];
 	uint8_t buf[ML_REC_MAX + CRC_LEN];
@@ -210,12 +218,20 @@ void ml_in_free(struct ml_in *in)
 	if (!in)
 		return;
 	free(in->end);
+	free(in->side[ML_TARGET_SIDE].w);
+	free(in->side[ML_BASE_SIDE].w);
 	free(in);
 }
 
 const struct ml_head *ml_in_head(const struct ml_in *in)
 {
 	return &in->head;
+}
+
+const struct ml_wrapped *ml_in_wrapped(
+	const struct ml_in *in, enum ml_side side)
+{
+	return &in->side[side].of;
 }
 
 uint64_t ml_in_offset(const struct ml_in *in)
@@ -388,6 +404,70 @@ static int push_end(struct ml_in *in, uint64_t end, struct ml_diag *diag)
 	return ML_OK;
 }
 
+/* One wrap of a WRAP record. */
+static int add_wrap(struct ml_in *in, unsigned side, uint64_t image,
+	const uint8_t *p, struct ml_diag *diag)
+{
+	struct ml_wraps *all = &in->side[side].of.wraps;
+	const struct ml_wrap *last = all->n ? &all->w[all->n - 1] : NULL;
+	struct ml_wrap w = {0}, *more;
+	size_t cap;
+
+	w.pos = ml_load64(p);
+	w.len = ml_load64(p + 8);
+	w.level = p[16];
+	w.mem = p[17];
+	w.strategy = p[18];
+	if (!ml_wrap_legal(&w) || !all_zero(p + 19, WRAP_LEN - 19) ||
+		(last && w.pos < last->pos + last->len) ||
+		w.pos + w.len > image)
+		return ml_fail(diag, ML_EFORMAT, in->rec, "WRAP: malformed, "
+			"or out of order or bounds, at %llu", llu(w.pos));
+	if (all->n >= ML_WRAPS_MAX)
+		return ml_fail(diag, ML_ELIMIT, in->rec,
+			"WRAP: more than %u parts", ML_WRAPS_MAX);
+	if (all->n == in->side[side].cap) {
+		cap = all->n ? all->n * 2 : 16;
+		more = realloc(in->side[side].w, cap * sizeof(*more));
+		if (!more)
+			return ml_fail(
+				diag, ML_ENOMEM, in->rec, "out of memory");
+		all->w = in->side[side].w = more;
+		in->side[side].cap = cap;
+	}
+	in->side[side].w[all->n++] = w;
+	return ML_OK;
+}
+
+static int on_wrap(struct ml_in *in, size_t n, struct ml_diag *diag)
+{
+	const uint8_t *p = in->buf;
+	struct ml_wrapped *of;
+	size_t i;
+	int err = ML_OK;
+
+	if (in->spans || (in->last != ML_HEAD && in->last != ML_WRAP))
+		return ml_fail(diag, ML_EFORMAT, in->rec,
+			"WRAP record that does not follow HEAD");
+	if (n <= WRAP_HEAD || (n - WRAP_HEAD) % WRAP_LEN ||
+		n > ML_DATA_MAX || p[0] > ML_BASE_SIDE || !all_zero(p + 1, 7))
+		return ml_fail(diag, ML_EFORMAT, in->rec,
+			"WRAP record that is malformed");
+	of = &in->side[p[0]].of;
+	if (p[0] == ML_BASE_SIDE && in->head.kind != ML_KIND_DELTA)
+		return ml_fail(diag, ML_EFORMAT, in->rec,
+			"WRAP record of a base in a model stream");
+	if (of->wraps.n && (of->size != ml_load64(p + 8) ||
+		of->wraps.image != ml_load64(p + 16)))
+		return ml_fail(diag, ML_EFORMAT, in->rec,
+			"WRAP records that contradict each other");
+	of->size = ml_load64(p + 8);
+	of->wraps.image = ml_load64(p + 16);
+	for (i = WRAP_HEAD; !err && i < n; i += WRAP_LEN)
+		err = add_wrap(in, p[0], of->wraps.image, p + i, diag);
+	return err;
+}
+
 static int on_span(struct ml_in *in, size_t n, struct ml_diag *diag)
 {
 	const uint8_t *p = in->buf;
@@ -499,6 +579,7 @@ static int on_base(struct ml_in *in, size_t n, struct ml_diag *diag)
 
 static int on_done(struct ml_in *in, size_t n, struct ml_diag *diag)
 {
+	const struct ml_wraps *w = &in->side[ML_TARGET_SIDE].of.wraps;
 	struct ml_done d;
 	uint8_t byte;
 	size_t got;
@@ -521,6 +602,10 @@ static int on_done(struct ml_in *in, size_t n, struct ml_diag *diag)
 	if (in->ahead && !in->coded)
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"SPAN records run ahead in a stream without CODE");
+	if (w->n && w->image != d.size)
+		return ml_fail(diag, ML_EFORMAT, in->rec,
+			"DONE says %llu bytes, but WRAP %llu", llu(d.size),
+			llu(w->image));
 	err = take(in, &byte, 1, &got, diag);
 	if (err)
 		return err;
@@ -541,6 +626,7 @@ static int on_record(struct ml_in *in, uint32_t tag, size_t n, int *known,
 			"%.4s record after BASE, where CODE must be",
 			(const char *)in->frame);
 	switch (tag) {
+	case ML_WRAP: return on_wrap(in, n, diag);
 	case ML_SPAN: return on_span(in, n, diag);
 	case ML_QUNT: return on_quant(in, n, diag);
 	case ML_DATA: return on_data(in, n, diag);

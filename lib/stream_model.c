@@ -3,7 +3,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ml.h"
+#include "wrap.h"
+
+struct load {
+	struct ml_in *in;
+	struct ml_model *m;
+	struct ml_src *bytes; /* NULL: only the labels */
+	struct ml_sha256 *sha;
+	struct ml_rewrap *rewrap; /* made at the first byte */
+	struct ml_done done;
+};
+
+static int hash(void *ctx, const uint8_t *p, size_t n, struct ml_diag *diag)
+{
+	(void)diag;
+	ml_sha256_update(ctx, p, n);
+	return ML_OK;
+}
+
+/* Bytes of the image: their digest is that of the file. */
+static int load_data(
+	struct load *l, const uint8_t *p, size_t n, struct ml_diag *diag)
+{
+	const struct ml_wraps *w =
+		&ml_in_wrapped(l->in, ML_TARGET_SIDE)->wraps;
+	int err = ML_OK;
+
+	if (!l->bytes)
+		return ML_OK;
+	if (!l->rewrap)
+		err = ml_rewrap_new(
+			&l->rewrap, w->w, w->n, hash, l->sha, diag);
+	if (!err)
+		err = ml_rewrap_write(l->rewrap, p, n, diag);
+	return err ? err : ml_src_append(l->bytes, p, n, diag);
+}
 
 /* A SPAN record into the model. */
 static int load_span(
@@ -19,10 +53,7 @@ static int load_span(
 	return err;
 }
 
-/* bytes NULL: only the labels, whatever else the stream holds. */
-static int load_records(struct ml_in *in, struct ml_model *m,
-	struct ml_src *bytes, struct ml_sha256 *sha, struct ml_done *done,
-	struct ml_diag *diag)
+static int load_records(struct load *l, struct ml_diag *diag)
 {
 	const uint8_t *p;
 	uint32_t tag;
@@ -30,92 +61,112 @@ static int load_records(struct ml_in *in, struct ml_model *m,
 	int err;
 
 	do {
-		err = ml_in_next(in, &tag, &p, &n, diag);
+		err = ml_in_next(l->in, &tag, &p, &n, diag);
 		if (err)
 			return err;
 		switch (tag) {
-		case ML_SPAN: err = load_span(m, p, n, diag); break;
+		case ML_SPAN: err = load_span(l->m, p, n, diag); break;
 		case ML_QUNT:
 			err = ml_quant_decode(
-				&m->span[m->nspan - 1].quant, p, n, diag);
+				&l->m->span[l->m->nspan - 1].quant, p, n,
+				diag);
 			break;
-		case ML_DATA:
-			if (!bytes)
-				break;
-			ml_sha256_update(sha, p, n);
-			err = ml_src_append(bytes, p, n, diag);
-			break;
+		case ML_DATA: err = load_data(l, p, n, diag); break;
 		case ML_CODE:
-			if (!bytes)
+			if (!l->bytes)
 				break;
-			err = ml_fail(diag, ML_EFORMAT, ml_in_offset(in),
+			err = ml_fail(diag, ML_EFORMAT, ml_in_offset(l->in),
 				"a coded stream: decode it first with "
 				"ml-zipnn -d");
 			break;
-		case ML_DONE: err = ml_done_decode(done, p, n, diag); break;
+		case ML_DONE:
+			err = ml_done_decode(&l->done, p, n, diag);
+			break;
 		default: break;
 		}
 	} while (!err && tag != ML_DONE);
 	return err;
 }
 
-int ml_stream_load(FILE *f, struct ml_model *m, struct ml_src **bytes,
-	uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag)
+/* What HEAD, WRAP and DONE say of all. */
+static int load_rest(struct load *l, struct ml_diag *diag)
 {
-	struct ml_sha256 *hash = NULL;
-	struct ml_in *in = NULL;
-	struct ml_done done;
+	const struct ml_wrapped *w = ml_in_wrapped(l->in, ML_TARGET_SIDE);
+	size_t i;
+	int err = ML_OK;
+
+	for (i = 0; !err && i < w->wraps.n; i++)
+		err = ml_wrap_add(l->m, &w->wraps.w[i], diag);
+	l->m->container = ml_in_head(l->in)->container;
+	l->m->size = l->done.size;
+	return err;
+}
+
+static int check_sha(struct load *l, uint8_t sha[ML_SHA256_LEN],
+	struct ml_diag *diag)
+{
+	ml_sha256_final(l->sha, sha);
+	if (memcmp(sha, l->done.sha, ML_SHA256_LEN) == 0)
+		return ML_OK;
+	if (ml_in_wrapped(l->in, ML_TARGET_SIDE)->wraps.n)
+		return ml_fail(diag, ML_EDIGEST, ml_in_offset(l->in),
+			"the bytes, deflated again, do not have the SHA-256 "
+			"that DONE says");
+	return ml_fail(diag, ML_EDIGEST, ml_in_offset(l->in),
+		"the bytes do not have the SHA-256 that DONE says");
+}
+
+int ml_stream_load(FILE *f, struct ml_model *m, struct ml_src **bytes,
+	uint64_t *size, uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag)
+{
+	struct load l = {.m = m};
+	const struct ml_wrapped *w;
 	int err;
 
 	ml_model_init(m);
-	*bytes = NULL;
-	err = ml_in_open(&in, f, diag);
-	if (!err && ml_in_head(in)->kind == ML_KIND_DELTA)
+	err = ml_in_open(&l.in, f, diag);
+	if (!err && ml_in_head(l.in)->kind == ML_KIND_DELTA)
 		err = ml_fail(diag, ML_EFORMAT, 0,
 			"a delta stream needs its base: use ml-pack and "
 			"ml-apply");
 	if (!err)
-		err = ml_src_spool(bytes, diag);
+		err = ml_src_spool(&l.bytes, diag);
 	if (!err)
-		err = ml_sha256_new(&hash, diag);
+		err = ml_sha256_new(&l.sha, diag);
 	if (!err)
-		err = load_records(in, m, *bytes, hash, &done, diag);
+		err = load_records(&l, diag);
+	if (!err)
+		err = check_sha(&l, sha, diag);
+	if (!err)
+		err = load_rest(&l, diag);
 	if (!err) {
-		ml_sha256_final(hash, sha);
-		if (memcmp(sha, done.sha, ML_SHA256_LEN) != 0)
-			err = ml_fail(diag, ML_EDIGEST, ml_in_offset(in),
-				"the bytes do not have the SHA-256 that DONE "
-				"says");
-	}
-	if (!err) {
-		m->container = ml_in_head(in)->container;
-		m->size = done.size;
+		w = ml_in_wrapped(l.in, ML_TARGET_SIDE);
+		*size = w->wraps.n ? w->size : m->size;
 	} else {
 		ml_model_free(m);
-		ml_src_free(*bytes);
-		*bytes = NULL;
+		ml_src_free(l.bytes);
+		l.bytes = NULL;
 	}
-	ml_sha256_free(hash);
-	ml_in_free(in);
+	*bytes = l.bytes;
+	ml_rewrap_free(l.rewrap);
+	ml_sha256_free(l.sha);
+	ml_in_free(l.in);
 	return err;
 }
 
 int ml_stream_labels(FILE *f, struct ml_model *m, struct ml_diag *diag)
 {
-	struct ml_in *in = NULL;
-	struct ml_done done;
-	int err = ml_in_open(&in, f, diag);
+	struct load l = {.m = m};
+	int err = ml_in_open(&l.in, f, diag);
 
 	ml_model_init(m);
 	if (!err)
-		err = load_records(in, m, NULL, NULL, &done, diag);
-	if (!err) {
-		m->container = ml_in_head(in)->container;
-		m->size = done.size;
-	} else {
+		err = load_records(&l, diag);
+	if (!err)
+		err = load_rest(&l, diag);
+	if (err)
 		ml_model_free(m);
-	}
-	ml_in_free(in);
+	ml_in_free(l.in);
 	return err;
 }
 
@@ -123,8 +174,10 @@ int ml_stream_write(FILE *f, const struct ml_model *m, struct ml_src *s,
 	void (*progress)(void *arg, uint64_t done), void *arg,
 	struct ml_diag *diag)
 {
+	const struct ml_wrapped w = {ml_src_size(s), ml_model_wraps(m)};
 	struct ml_head head = {.kind = ML_KIND_MODEL};
-	struct ml_sha256 *hash = NULL;
+	struct ml_src *image = ml_model_src(m, s);
+	struct ml_sha256 *sum = NULL;
 	uint8_t sha[ML_SHA256_LEN];
 	uint8_t *buf = malloc(ML_CHUNK);
 	struct ml_out o;
@@ -134,9 +187,12 @@ int ml_stream_write(FILE *f, const struct ml_model *m, struct ml_src *s,
 	if (!buf)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	head.container = (uint8_t)m->container;
-	err = ml_sha256_new(&hash, diag);
+	err = m->image ? ml_src_sha256(s, sha, diag) :
+		ml_sha256_new(&sum, diag);
 	if (!err)
 		err = ml_out_open(&o, f, &head, diag);
+	if (!err)
+		err = ml_out_wraps(&o, ML_TARGET_SIDE, &w, diag);
 	for (i = 0; !err && i < m->nspan; i++) {
 		const struct ml_span *sp = &m->span[i];
 		uint64_t at = 0;
@@ -147,21 +203,22 @@ int ml_stream_write(FILE *f, const struct ml_model *m, struct ml_src *s,
 				? (size_t)(sp->len - at)
 				: ML_CHUNK;
 
-			err = ml_src_read(s, sp->off + at, buf, n, diag);
+			err = ml_src_read(image, sp->off + at, buf, n, diag);
 			if (err)
 				break;
-			ml_sha256_update(hash, buf, n);
+			if (sum)
+				ml_sha256_update(sum, buf, n);
 			err = ml_out_record(&o, ML_DATA, buf, n, diag);
 			at += n;
 			if (progress)
 				progress(arg, sp->off + at);
 		}
 	}
-	if (!err) {
-		ml_sha256_final(hash, sha);
+	if (!err && sum)
+		ml_sha256_final(sum, sha);
+	if (!err)
 		err = ml_out_done(&o, m->size, sha, diag);
-	}
-	ml_sha256_free(hash);
+	ml_sha256_free(sum);
 	free(buf);
 	return err;
 }

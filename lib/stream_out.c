@@ -7,6 +7,9 @@
 #include "ml.h"
 #include "bytes.h"
 
+#define WRAP_HEAD 24
+#define WRAP_LEN 24
+
 static const uint8_t magic[8] = {
 	0xd3, 'm', 'l', 's', '\r', '\n', 0x1a, '\n'};
 
@@ -69,6 +72,41 @@ int ml_out_record2(struct ml_out *o, uint32_t tag, const void *a, size_t na,
 	if (!err)
 		err = put(o->f, end, sizeof(end), diag);
 	o->records++;
+	return err;
+}
+
+int ml_out_wraps(struct ml_out *o, enum ml_side side,
+	const struct ml_wrapped *w, struct ml_diag *diag)
+{
+	const size_t most = (ML_DATA_MAX - WRAP_HEAD) / WRAP_LEN;
+	uint8_t *p, *at;
+	size_t i, k, n;
+	int err = ML_OK;
+
+	if (w->wraps.n == 0)
+		return ML_OK;
+	p = malloc(WRAP_HEAD + most * WRAP_LEN);
+	if (!p)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	for (i = 0; !err && i < w->wraps.n; i += n) {
+		n = w->wraps.n - i < most ? w->wraps.n - i : most;
+		memset(p, 0, WRAP_HEAD + n * WRAP_LEN);
+		p[0] = (uint8_t)side;
+		ml_store64(p + 8, w->size);
+		ml_store64(p + 16, w->wraps.image);
+		for (k = 0, at = p + WRAP_HEAD; k < n; k++, at += WRAP_LEN) {
+			const struct ml_wrap *one = &w->wraps.w[i + k];
+
+			ml_store64(at, one->pos);
+			ml_store64(at + 8, one->len);
+			at[16] = one->level;
+			at[17] = one->mem;
+			at[18] = one->strategy;
+		}
+		err = ml_out_record(
+			o, ML_WRAP, p, (size_t)(at - p), diag);
+	}
+	free(p);
 	return err;
 }
 

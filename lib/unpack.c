@@ -241,7 +241,7 @@ int ml_unpack(struct ml_src *psrc, uint64_t *off, const struct ml_sink *next,
 		return err;
 	u.s = psrc;
 	u.next = next;
-	u.target = h.target_size;
+	u.target = h.target_image;
 	u.window = h.window;
 	u.code = malloc(CODE_CAP);
 	if (!u.code)
@@ -249,7 +249,7 @@ int ml_unpack(struct ml_src *psrc, uint64_t *off, const struct ml_sink *next,
 	start = *off;
 	err = ml_patch_walk(psrc, &start, &h, hbuf, label, &u, diag);
 	if (!err)
-		err = skeleton(&u, h.target_size, diag);
+		err = skeleton(&u, h.target_image, diag);
 	if (!err)
 		err = ml_patch_walk(psrc, off, &h, hbuf, block, &u, diag);
 	free(u.code);

@@ -66,6 +66,11 @@ int ml_unzip_new(struct ml_unzip **out, int cls, struct ml_src *bsrc,
 	return ML_OK;
 }
 
+void ml_unzip_base(struct ml_unzip *u, struct ml_src *bsrc)
+{
+	u->bsrc = bsrc;
+}
+
 void ml_unzip_free(struct ml_unzip *u)
 {
 	if (!u)

@@ -95,6 +95,21 @@ static int read_frame(struct ml_src *s, struct ml_record *r, uint64_t end,
 	return ML_OK;
 }
 
+int ml_record_read(struct ml_src *s, struct ml_record *r, uint64_t end,
+	struct ml_diag *diag)
+{
+	uint8_t *buf = malloc(PIECE);
+	int err;
+
+	if (!buf)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	err = read_frame(s, r, end, diag);
+	if (!err)
+		err = check_crc(s, r, buf, diag);
+	free(buf);
+	return err;
+}
+
 /* `left` target bytes are not made yet. */
 static int judge(const struct ml_record *r, uint64_t left,
 	struct ml_diag *diag)
@@ -144,18 +159,18 @@ int ml_patch_walk(struct ml_src *psrc, uint64_t *off, struct ml_hdr *h,
 		if (!err)
 			err = check_crc(psrc, &r, buf, diag);
 		if (!err)
-			err = judge(&r, h->target_size - made, diag);
+			err = judge(&r, h->target_image - made, diag);
 		if (!err && each)
 			err = each(arg, &r, diag);
 		made += r.n_out;
 		r.off = r.code + r.n + 4;
 	}
 	free(buf);
-	if (!err && made != h->target_size)
+	if (!err && made != h->target_image)
 		err = ml_fail(diag, ML_EFORMAT, end,
 			"records make %llu bytes, but the target has %llu",
 			(unsigned long long)made,
-			(unsigned long long)h->target_size);
+			(unsigned long long)h->target_image);
 	if (!err)
 		*off = end;
 	return err;

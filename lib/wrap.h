@@ -14,6 +14,8 @@
  * it was. */
 int ml_wrap_try(struct ml_wrap *w, struct ml_src *s, struct ml_src *spool,
 	int *again, struct ml_diag *diag);
+/* Whether pos and len are in bounds and the arguments are zlib's. */
+int ml_wrap_legal(const struct ml_wrap *w);
 /* Appends a copy. */
 int ml_wrap_add(
 	struct ml_model *m, const struct ml_wrap *w, struct ml_diag *diag);
@@ -21,5 +23,21 @@ int ml_wrap_add(
  * (it takes the spool) and moves the tensors to where they are in it. */
 int ml_image_new(struct ml_model *m, struct ml_src *s, struct ml_src **spool,
 	struct ml_diag *diag);
+/* The image of a file, by pos and len of its n >= 1 deflated parts, which are
+ * ascending and apart; fills in where they lie in the file. ML_EFORMAT unless
+ * the image has `size` bytes. The file must outlive it. */
+int ml_image_of(struct ml_src **out, struct ml_src *file, struct ml_wrap *w,
+	size_t n, uint64_t size, struct ml_diag *diag);
+
+/* Takes the bytes of an image in order and writes those of its file. w, which
+ * is borrowed, has pos, len and the arguments; all ascending, and no len is 0.
+ * write gets at most 64 KiB, or a piece of what was given. */
+struct ml_rewrap;
+int ml_rewrap_new(struct ml_rewrap **out, const struct ml_wrap *w, size_t n,
+	int (*write)(void *ctx, const uint8_t *p, size_t n,
+	struct ml_diag *diag), void *ctx, struct ml_diag *diag);
+int ml_rewrap_write(struct ml_rewrap *r, const uint8_t *p, size_t n,
+	struct ml_diag *diag);
+void ml_rewrap_free(struct ml_rewrap *r); /* NULL is allowed */
 
 #endif

@@ -4,7 +4,8 @@
 # Runs nothing, and needs neither network nor root, when nothing is missing.
 set -eu
 
-build='gcc libc6-dev make pkg-config libssl-dev libdeflate-dev libjson-c-dev'
+build='gcc libc6-dev make pkg-config libssl-dev libdeflate-dev zlib1g-dev
+	libarchive-dev libjson-c-dev'
 demo='bsdiff xdelta3 zstd xz-utils'
 
 case ${1-build} in

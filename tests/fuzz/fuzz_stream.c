@@ -34,6 +34,7 @@ static void walk(FILE *f)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t sha[ML_SHA256_LEN], *p = fuzz_copy(data, size);
+	uint64_t file;
 	struct ml_src *bytes = NULL;
 	struct ml_diag diag;
 	struct ml_model m;
@@ -45,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	walk(f);
 	rewind(f);
 	ml_model_init(&m);
-	if (ml_stream_load(f, &m, &bytes, sha, &diag) == 0) {
+	if (ml_stream_load(f, &m, &bytes, &file, sha, &diag) == 0) {
 		MUST(ml_src_size(bytes) == m.size);
 		ml_src_free(bytes);
 		ml_model_free(&m);

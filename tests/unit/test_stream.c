@@ -150,11 +150,14 @@ static int load(const struct bytes *b, struct ml_model *m, struct ml_src **s,
 	uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag)
 {
 	FILE *f = fmemopen(b->p, b->n, "rb");
+	uint64_t size;
 	int err;
 
 	if (!f)
 		abort();
-	err = ml_stream_load(f, m, s, sha, diag);
+	err = ml_stream_load(f, m, s, &size, sha, diag);
+	if (!err)
+		CHECK(size == m->size);
 	fclose(f);
 	return err;
 }

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/* The note of a patch that tells the deflated parts of base and target, see
+ * ml-patch(5). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "hdr.h"
+#include "mldec.h"
+#include "ops.h"
+#include "wrap.h"
+
+#define ENTRY_MAX (2 * (ML_VARINT_MAX + 1) + 3) /* bytes of one part */
+
+static uint64_t zigzag(uint64_t v, uint64_t from)
+{
+	const uint64_t d = v - from;
+
+	return d << 1 ^ (d >> 63 ? UINT64_MAX : 0);
+}
+
+static uint64_t unzigzag(uint64_t z, uint64_t from)
+{
+	return from + (z >> 1 ^ (z & 1 ? UINT64_MAX : 0));
+}
+
+static size_t put_args(uint8_t *p, const struct ml_wrap *w)
+{
+	p[0] = w->level;
+	p[1] = w->mem;
+	p[2] = w->strategy;
+	return 3;
+}
+
+/* The gap before w[i]. */
+static uint64_t gap(const struct ml_wrap *w, size_t i)
+{
+	return i ? w[i].pos - w[i - 1].pos - w[i - 1].len : w[i].pos;
+}
+
+int ml_map_encode(uint8_t **out, size_t *n, const struct ml_wraps *base,
+	const struct ml_wraps *target, struct ml_diag *diag)
+{
+	static const struct ml_wrap none = {0};
+	const struct ml_wrap *last = &none, *w;
+	uint64_t g, len;
+	uint8_t *p;
+	size_t i, k = 0;
+	int other;
+
+	p = malloc(1 + 2 * ML_VARINT_MAX + (base->n + target->n) * ENTRY_MAX);
+	*out = p;
+	if (!p)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	p[k++] = ML_NOTE_WRAPS;
+	k += ml_put_varint(p + k, base->n);
+	for (i = 0; i < base->n; i++) {
+		k += ml_put_varint(p + k, gap(base->w, i));
+		k += ml_put_varint(p + k, base->w[i].len);
+	}
+	k += ml_put_varint(p + k, target->n);
+	for (i = 0; i < target->n; i++, last = w) {
+		w = &target->w[i];
+		g = i < base->n ? gap(base->w, i) : 0;
+		len = i < base->n ? base->w[i].len : 0;
+		other = w->level != last->level || w->mem != last->mem ||
+			w->strategy != last->strategy;
+		k += ml_put_varint(p + k, zigzag(gap(target->w, i), g));
+		k += ml_put_varint(p + k,
+			zigzag(w->len, len) << 1 | (unsigned)other);
+		if (other)
+			k += put_args(p + k, w);
+	}
+	*n = k;
+	return ML_OK;
+}
+
+/* ===== reading ========================================================== */
+
+/* The number of parts that follow, each of at least 2 bytes. */
+static int count(const uint8_t **p, const uint8_t *end, struct ml_wrap **w,
+	size_t *n, struct ml_diag *diag)
+{
+	uint64_t v;
+
+	if (ml_get_varint(p, end, &v) != 1 || v > ML_WRAPS_MAX ||
+		v > (uint64_t)(end - *p) / 2)
+		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"malformed number of deflated parts");
+	*n = (size_t)v;
+	*w = calloc(*n + 1, sizeof(**w));
+	return *w ? ML_OK :
+		ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+}
+
+static int bad_part(struct ml_diag *diag)
+{
+	return ml_fail(
+		diag, ML_EFORMAT, ML_NOWHERE, "malformed deflated part");
+}
+
+/* Puts a part behind `end` of an image of `size` bytes; moves *end. */
+static int place(struct ml_wrap *w, uint64_t g, uint64_t len, uint64_t *end,
+	uint64_t size)
+{
+	if (g > size - *end || len > size - *end - g || len == 0)
+		return 0;
+	w->pos = *end + g;
+	w->len = len;
+	*end = w->pos + len;
+	return 1;
+}
+
+static int parse(struct ml_wrap_map *m, const uint8_t *p, const uint8_t *end,
+	const struct ml_hdr *h, struct ml_diag *diag)
+{
+	uint64_t g, len, at = 0;
+	struct ml_wrap *w, args = {0};
+	size_t i;
+	int err;
+
+	p++; /* the note's type */
+	err = count(&p, end, &m->base, &m->nbase, diag);
+	for (i = 0; !err && i < m->nbase; i++)
+		if (ml_get_varint(&p, end, &g) != 1 ||
+			ml_get_varint(&p, end, &len) != 1 ||
+			!place(&m->base[i], g, len, &at, h->base_image))
+			err = bad_part(diag);
+	if (!err)
+		err = count(&p, end, &m->target, &m->ntarget, diag);
+	for (i = 0, at = 0; !err && i < m->ntarget; i++) {
+		w = &m->target[i];
+		if (ml_get_varint(&p, end, &g) != 1 ||
+			ml_get_varint(&p, end, &len) != 1)
+			return bad_part(diag);
+		if (len & 1 && end - p >= 3) {
+			args.level = *p++;
+			args.mem = *p++;
+			args.strategy = *p++;
+		} else if (len & 1) {
+			return bad_part(diag);
+		}
+		*w = args;
+		g = unzigzag(g, i < m->nbase ? gap(m->base, i) : 0);
+		len = unzigzag(len >> 1, i < m->nbase ? m->base[i].len : 0);
+		if (!place(w, g, len, &at, h->target_image) ||
+			!ml_wrap_legal(w))
+			return bad_part(diag);
+	}
+	if (!err && p < end)
+		err = bad_part(diag);
+	return err;
+}
+
+int ml_map_read(struct ml_wrap_map *m, struct ml_src *psrc, uint64_t off,
+	const struct ml_hdr *h, struct ml_diag *diag)
+{
+	struct ml_record r = {.off = off};
+	uint8_t *p = NULL, first = 0;
+	int err;
+
+	memset(m, 0, sizeof(*m));
+	err = ml_record_read(psrc, &r, off + h->body_len, diag);
+	if (!err && r.n)
+		err = ml_src_read(psrc, r.code, &first, 1, diag);
+	if (!err && ((r.coder & ML_RECORD_CODER) != ML_CODER_NOTE ||
+		first != ML_NOTE_WRAPS))
+		return ml_fail(diag, ML_EFORMAT, off,
+			"patch of inflated files without the note that tells "
+			"their parts");
+	if (!err && r.n > ML_NOTE_WRAPS_MAX)
+		return ml_fail(diag, ML_ELIMIT, off, "note of %llu bytes",
+			(unsigned long long)r.n);
+	if (err)
+		return err;
+	p = malloc((size_t)r.n);
+	if (!p)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	err = ml_src_read(psrc, r.code, p, (size_t)r.n, diag);
+	if (!err)
+		err = parse(m, p, p + r.n, h, diag);
+	free(p);
+	if (err) {
+		ml_map_free(m);
+		if (diag->off == ML_NOWHERE)
+			diag->off = off;
+	}
+	return err;
+}
+
+void ml_map_free(struct ml_wrap_map *m)
+{
+	free(m->base);
+	free(m->target);
+	memset(m, 0, sizeof(*m));
+}
