@@ -14,7 +14,7 @@
 const char ml_prog[] = "ml-diff";
 
 static const char usage[] =
-	"usage: ml-diff [-hlpqvV] [-c class] [-f format] [-o file]\n"
+	"usage: ml-diff [-hlpqvVz] [-c class] [-f format] [-o file]\n"
 	"               [-r release] old new\n"
 	"Writes the patch that makes the model new of the model old: files, or\n"
 	"directories, which are taken as tars. One of them may be '-'.\n"
@@ -27,13 +27,14 @@ static const char usage[] =
 	"  -q          no warnings, no progress\n"
 	"  -r release  a counter for the header\n"
 	"  -v          a line per tensor on standard error\n"
+	"  -z          leave deflated parts as they are (as for nano, micro)\n"
 	"  -h, -V      this help, the version\n";
 
 #define NANO_MAX (UINT64_C(1) << 31) /* files of a nano patch are below */
 
 struct option {
 	const char *format, *output;
-	int cls, keep, labels, quiet, verbose;
+	int cls, as_is, keep, labels, quiet, verbose;
 	uint64_t release;
 };
 
@@ -51,10 +52,17 @@ static void load(struct side *s, const struct option *o, int keep,
 	int err;
 
 	s->src = in_src_keep(s->path, keep);
-	in_model(&s->model, s->src, s->path, o->format, o->quiet);
+	in_model(&s->model, s->src, s->path, o->format, o->as_is, o->quiet);
 	err = ml_src_sha256(s->src, sha, &diag);
 	if (err)
 		die_diag(s->path, err, &diag);
+}
+
+/* With what o says now; what there was to warn of was said. */
+static void read_again(struct side *s, const struct option *o)
+{
+	ml_model_free(&s->model);
+	in_model(&s->model, s->src, s->path, o->format, o->as_is, 1);
 }
 
 static void unload(struct side *s)
@@ -145,12 +153,37 @@ static void prove(struct ml_packer *p, const struct ml_patch_info *info,
 	if (err)
 		die(EX_DIGEST, "the patch failed its proof: %s (a file that "
 			"changed meanwhile, or an internal error)", diag.why);
-	if (!o->labels && ml_src_size(out->patch) >
-		info->target_size + ML_PATCH_OVERHEAD)
-		die(EX_DIGEST, "internal error: a patch of %llu bytes for a "
-			"file of %llu",
-			(unsigned long long)ml_src_size(out->patch),
-			(unsigned long long)info->target_size);
+}
+
+/* A patch of both sides as they were read, or of nothing but literals. */
+static void make(struct ml_patch_info *info, const struct side *old,
+	const struct side *new, const struct option *o, int literal,
+	struct ml_proven *out)
+{
+	struct ml_packer *p;
+	struct ml_diag diag;
+	int err = ml_pack_new(&p, &diag);
+
+	info->base_wraps = ml_model_wraps(&old->model);
+	info->target_wraps = ml_model_wraps(&new->model);
+	if (!err && literal) {
+		info->base_wraps.n = info->target_wraps.n = 0;
+		err = ml_pack_literal(p, new->src, &diag);
+	} else if (!err) {
+		diff(p, old, new, o);
+	}
+	if (err)
+		die_diag(new->path, err, &diag);
+	prove(p, info, old->src, o, out);
+	ml_pack_free(p);
+}
+
+/* Never larger than the target and a header, whatever the inputs. */
+static int too_large(const struct ml_patch_info *info,
+	const struct option *o, const struct ml_proven *made)
+{
+	return !o->labels && ml_src_size(made->patch) >
+		info->target_size + ML_PATCH_OVERHEAD;
 }
 
 /* ===== all of it ======================================================== */
@@ -160,7 +193,6 @@ int main(int argc, char **argv)
 	struct ml_patch_info info = {.has_base = 1};
 	struct option o = {.cls = ML_FULL};
 	struct ml_proven proven;
-	struct ml_packer *p;
 	struct side old, new;
 	struct ml_diag diag;
 	struct out out;
@@ -168,7 +200,7 @@ int main(int argc, char **argv)
 
 	/* arguments */
 	opterr = 0;
-	while ((c = getopt(argc, argv, ":c:f:hlo:pqr:vV")) != -1) {
+	while ((c = getopt(argc, argv, ":c:f:hlo:pqr:vVz")) != -1) {
 		switch (c) {
 		case 'c': o.cls = class_option(usage, optarg); break;
 		case 'f': o.format = format_option(usage, optarg); break;
@@ -180,6 +212,7 @@ int main(int argc, char **argv)
 		case 'r': o.release = release_option(usage, optarg); break;
 		case 'v': o.verbose = 1; break;
 		case 'V': version();
+		case 'z': o.as_is = 1; break;
 		default: bad_option(usage, c);
 		}
 	}
@@ -190,6 +223,8 @@ int main(int argc, char **argv)
 	if (is_dash(old.path) && is_dash(new.path))
 		usage_error(
 			usage, "old and new cannot both be standard input");
+	if (o.cls < ML_FULL)
+		o.as_is = 1; /* inflating takes memory */
 
 	/* prepare */
 	load(&old, &o, 0, info.base_sha);
@@ -197,28 +232,32 @@ int main(int argc, char **argv)
 	info.release = o.release;
 	info.base_size = ml_src_size(old.src);
 	info.target_size = ml_src_size(new.src);
-	info.base_wraps = ml_model_wraps(&old.model);
-	info.target_wraps = ml_model_wraps(&new.model);
 	info.cls = o.cls;
 	if (o.cls == ML_NANO && (info.base_size >= NANO_MAX ||
 		info.target_size >= NANO_MAX))
 		die(EX_VERSION, "files of 2 GiB or more are too large for the "
 			"class nano");
-	err = ml_pack_new(&p, &diag);
-	if (err)
-		die_out(err, &diag);
 	out_open(&out, o.output, 1);
 
 	/* stream */
-	diff(p, &old, &new, &o);
-	prove(p, &info, old.src, &o, &proven);
+	make(&info, &old, &new, &o, 0, &proven);
+	if (too_large(&info, &o, &proven) && !o.as_is) {
+		o.as_is = 1; /* deflated it may be smaller */
+		ml_proven_free(&proven);
+		read_again(&old, &o);
+		read_again(&new, &o);
+		make(&info, &old, &new, &o, 0, &proven);
+	}
+	if (too_large(&info, &o, &proven)) {
+		ml_proven_free(&proven);
+		make(&info, &old, &new, &o, 1, &proven);
+	}
 	err = ml_src_copy(proven.patch, out.f, &diag);
 	if (err)
 		die_out(err, &diag);
 
 	/* close */
 	ml_proven_free(&proven);
-	ml_pack_free(p);
 	unload(&old);
 	unload(&new);
 	return out_close(&out);

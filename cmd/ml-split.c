@@ -9,13 +9,14 @@
 const char ml_prog[] = "ml-split";
 
 static const char usage[] =
-	"usage: ml-split [-hpqvV] [-f format] [-o file] [file]\n"
+	"usage: ml-split [-hpqvVz] [-f format] [-o file] [file]\n"
 	"Writes the tensor-record stream of a model file or directory.\n"
 	"  -f format  raw, safetensors, gguf, onnx or tflite (by content)\n"
 	"  -o file    write to file (standard output)\n"
 	"  -p         keep the times and owners of a directory's files\n"
 	"  -q         no warnings, no progress\n"
 	"  -v         a line per span on standard error\n"
+	"  -z         leave deflated parts as they are\n"
 	"  -h, -V     this help, the version\n";
 
 static void tell_span(const struct ml_span *sp)
@@ -46,7 +47,7 @@ int main(int argc, char **argv)
 {
 	const char *format = NULL, *target = NULL, *path;
 	struct progress pr;
-	int keep = 0, quiet = 0, verbose = 0, c, err;
+	int keep = 0, quiet = 0, verbose = 0, as_is = 0, c, err;
 	struct ml_model model;
 	struct ml_diag diag;
 	struct ml_src *src;
@@ -55,7 +56,7 @@ int main(int argc, char **argv)
 
 	/* arguments */
 	opterr = 0;
-	while ((c = getopt(argc, argv, ":f:ho:pqvV")) != -1) {
+	while ((c = getopt(argc, argv, ":f:ho:pqvVz")) != -1) {
 		switch (c) {
 		case 'f': format = format_option(usage, optarg); break;
 		case 'h': help(usage);
@@ -64,6 +65,7 @@ int main(int argc, char **argv)
 		case 'q': quiet = 1; break;
 		case 'v': verbose = 1; break;
 		case 'V': version();
+		case 'z': as_is = 1; break;
 		default: bad_option(usage, c);
 		}
 	}
@@ -73,7 +75,7 @@ int main(int argc, char **argv)
 
 	/* prepare */
 	src = in_src_keep(path, keep);
-	in_model(&model, src, path, format, quiet);
+	in_model(&model, src, path, format, as_is, quiet);
 	if (verbose)
 		for (i = 0; i < model.nspan; i++)
 			tell_span(&model.span[i]);

@@ -300,16 +300,17 @@ struct ml_src *in_src_keep(const char *path, int keep)
 }
 
 void in_model(struct ml_model *m, struct ml_src *s, const char *path,
-	const char *format, int quiet)
+	const char *format, int as_is, int quiet)
 {
 	struct ml_diag diag;
-	const int err = ml_model_read(m, s, format, &diag);
+	const int err = as_is ? ml_model_read_as_is(m, s, format, &diag) :
+		ml_model_read(m, s, format, &diag);
 
 	if (err)
 		die_diag(path, err, &diag);
 	if (diag.why[0] && !quiet) {
 		warn_diag(path, &diag);
-		warn("taking it as one opaque span");
+		warn("taking it as opaque");
 	}
 }
 
@@ -366,6 +367,15 @@ static void doom(char *tmp)
 	doomed[i] = tmp;
 }
 
+/* No signal shall come between making a file and knowing that. */
+static void hold_signals(sigset_t *before)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, before);
+}
+
 static void spare(const char *tmp)
 {
 	int i;
@@ -396,17 +406,21 @@ static int temp_beside(struct out *o, mode_t mode)
 	const size_t dir = dir_len(o->path);
 	const size_t cap = strlen(o->path) + sizeof("..XXXXXX");
 	char name[SHOW_MAX];
+	sigset_t before;
 	int fd;
 
 	o->tmp = need(malloc(cap));
 	/* the longest of names leave no room for six letters more */
 	snprintf(o->tmp, cap, "%.*s.%.200s.XXXXXX", (int)dir, o->path,
 		o->path + dir);
+	hold_signals(&before);
 	fd = mkstemp(o->tmp);
+	if (fd >= 0)
+		doom(o->tmp);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (fd < 0)
 		die(EX_SYSTEM, "cannot make a file beside '%s':",
 			show(name, o->path));
-	doom(o->tmp);
 	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fchmod(fd, mode) < 0)
 		die(EX_SYSTEM, "cannot set up a file beside '%s':",
 			show(name, o->path));
@@ -519,38 +533,49 @@ int out_close(struct out *o)
 
 /* ===== output of a directory ============================================ */
 
+/* Whether the path is not the directory's own name. */
+static int leads_on(const char *path)
+{
+	const char *leaf = path + dir_len(path);
+	struct stat st;
+
+	return strcmp(leaf, ".") == 0 || strcmp(leaf, "..") == 0 ||
+		(lstat(path, &st) == 0 && S_ISLNK(st.st_mode));
+}
+
 /* Where the path leads, without slashes at its end, and whether there is a
  * directory already. */
 static void locate(struct out_tree *o, const char *path)
 {
-	char name[SHOW_MAX];
+	char name[SHOW_MAX], *real;
 	struct stat st;
 	size_t n;
 
+	show(name, path);
 	o->mode = mode_by_umask(0777);
 	o->replaces = stat(path, &st) == 0;
 	if (!o->replaces && errno != ENOENT)
-		die(EX_SYSTEM, "cannot write '%s':", show(name, path));
+		die(EX_SYSTEM, "cannot write '%s':", name);
 	if (o->replaces && !S_ISDIR(st.st_mode))
-		die(EX_SYSTEM, "'%s' exists and is no directory",
-			show(name, path));
-	if (o->replaces) {
+		die(EX_SYSTEM, "'%s' exists and is no directory", name);
+	if (o->replaces)
 		o->mode = st.st_mode & 07777;
-		o->path = realpath(path, NULL);
-		if (!o->path)
-			die(EX_SYSTEM, "cannot resolve '%s':",
-				show(name, path));
-	} else {
-		if (lstat(path, &st) == 0)
+	o->path = need(strdup(path));
+	for (n = strlen(path); n > 0 && path[n - 1] == '/'; n--)
+		o->path[n - 1] = '\0';
+	if (leads_on(o->path)) {
+		if (!o->replaces)
 			die(EX_SYSTEM, "'%s' is a link that leads nowhere",
-				show(name, path));
-		o->path = need(strdup(path));
-		for (n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
-			o->path[n - 1] = '\0';
+				name);
+		real = realpath(o->path, NULL);
+		if (!real)
+			die(EX_SYSTEM, "cannot resolve '%s':", name);
+		free(o->path);
+		o->path = real;
 	}
 	o->leaf = o->path + dir_len(o->path);
 	if (!*o->leaf)
-		die(EX_SYSTEM, "cannot replace '%s'", show(name, path));
+		die(EX_SYSTEM, "cannot replace '%s'", name);
 }
 
 /* mkdtemp(3) in a directory that a descriptor is of. */
@@ -579,7 +604,7 @@ void out_tree_open(struct out_tree *o, const char *path)
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 	char name[SHOW_MAX], *up;
-	sigset_t all, before;
+	sigset_t before;
 	struct stat st;
 	size_t n;
 	int ok;
@@ -597,9 +622,7 @@ void out_tree_open(struct out_tree *o, const char *path)
 	n = strlen(o->leaf) + sizeof("..XXXXXX");
 	o->tmp = need(malloc(n));
 	snprintf(o->tmp, n, ".%.200s.XXXXXX", o->leaf);
-	/* no signal between making it and knowing that */
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, &before);
+	hold_signals(&before);
 	ok = temp_dir(o->parent, o->tmp) == 0;
 	if (ok) {
 		doomed_parent = o->parent;

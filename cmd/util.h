@@ -90,9 +90,10 @@ struct ml_src *in_src(const char *path);
 struct ml_src *in_src_keep(const char *path, int keep);
 /* Whether a path, which may be NULL, leads to a directory. */
 int is_dir(const char *path);
-/* Reads a model, saying what of it cannot be read unless that is quiet. */
+/* Reads a model, with its deflated parts as they are or inflated, saying what
+ * of it cannot be read unless that is quiet. */
 void in_model(struct ml_model *m, struct ml_src *s, const char *path,
-	const char *format, int quiet);
+	const char *format, int as_is, int quiet);
 
 /* ===== output =========================================================== */
 

@@ -521,8 +521,12 @@ static int run_elements(struct ml_dec *d, int last)
 		if (m > d->ahead / w)
 			m = d->ahead / w;
 	}
+	if (d->type >= ML_TYPE_SWAPPED) /* base in, target out */
+		ml_swap(d->buf + d->fill, w, m);
 	done = d->coder == CODER_RANGE ?
 		elements(d, kind, alone, m, last) : plain_elements(d, kind, m);
+	if (d->type >= ML_TYPE_SWAPPED)
+		ml_swap(d->buf + d->fill, w, m);
 	if (!done)
 		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
 	d->fleft = (uint16_t)(d->fleft - done);

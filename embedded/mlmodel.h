@@ -54,7 +54,8 @@ struct ml_type {
 	} f[4];
 };
 
-#define ML_NTYPE 37
+#define ML_NTYPE 42
+#define ML_TYPE_SWAPPED 37 /* this one and all after it: big-endian */
 #define ML_NKIND 13
 
 static const uint8_t ml_kind_bytes[ML_NKIND] = {
@@ -110,8 +111,27 @@ static const struct ml_type ml_types[ML_NTYPE] = {
 	{ 2, { { ML_K_I8, 64 }, { ML_K_F16, 1 } } }, /* TQ2_0 */
 	{ 2, { { ML_K_I8, 1 }, { ML_K_U4, 16 } } }, /* MXFP4 */
 	{ 2, { { ML_K_F16, 1 }, { ML_K_R4, 16 } } }, /* 35 Q4_0 */
-	{ 2, { { ML_K_F16, 1 }, { ML_K_R8, 32 } } } /* Q8_0 */
+	{ 2, { { ML_K_F16, 1 }, { ML_K_R8, 32 } } }, /* Q8_0 */
+	{ 1, { { ML_K_I16, 1 } } }, /* 37 big-endian from here on */
+	{ 1, { { ML_K_I32, 1 } } },
+	{ 1, { { ML_K_F16, 1 } } },
+	{ 1, { { ML_K_F32, 1 } } }, /* 40 */
+	{ 1, { { ML_K_F64, 1 } } }
 };
+
+/* Turns n elements of w bytes from big- to little-endian, or back. */
+static inline void ml_swap(uint8_t *p, unsigned w, size_t n)
+{
+	unsigned i;
+	uint8_t b;
+
+	for (; n--; p += w)
+		for (i = 0; i < w / 2; i++) {
+			b = p[i];
+			p[i] = p[w - 1 - i];
+			p[w - 1 - i] = b;
+		}
+}
 
 /* Bytes of one block of a type. */
 static inline unsigned ml_type_bytes(unsigned type)

@@ -19,6 +19,7 @@
 struct job {
 	/* the patch: either a part of a source, or a FILE */
 	struct ml_src *psrc;
+	struct ml_src *whole; /* of a FILE that was spooled */
 	FILE *f;
 	uint64_t at, end; /* read so far; where the source's part ends */
 	uint8_t in[IN_LEN];
@@ -264,6 +265,35 @@ static int check_base(struct job *j, const struct ml_hdr *h,
 	return ml_src_is_base(j->bsrc, h->base_size, h->base_sha, diag);
 }
 
+/* A patch from a pipe to a spool: what it begins with may be as long as it
+ * likes. It ends at `end`. */
+static int take_all(struct job *j, uint64_t end, struct ml_diag *diag)
+{
+	uint8_t *buf = malloc(IN_LEN);
+	size_t n = 0;
+	int err = buf ? ml_src_spool(&j->whole, diag) :
+		ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+
+	if (!err)
+		err = ml_src_append(j->whole, j->in, j->n, diag);
+	while (!err && (n = fread(buf, 1, IN_LEN, j->f)) > 0)
+		err = ml_src_append(j->whole, buf, n, diag);
+	if (!err && ferror(j->f))
+		err = ml_fail_errno(diag, "cannot read the patch");
+	if (!err && ml_src_size(j->whole) < end)
+		err = ml_fail(diag, ML_ETRUNC, ml_src_size(j->whole),
+			"patch ends here, but goes to %llu",
+			(unsigned long long)end);
+	if (!err && ml_src_size(j->whole) > end)
+		err = ml_fail(
+			diag, ML_EFORMAT, end, "bytes after the patch");
+	free(buf);
+	j->psrc = j->whole;
+	j->end = end;
+	j->f = NULL;
+	return err;
+}
+
 /* What the header says of deflated parts. */
 static int unwrap(struct job *j, const struct ml_hdr *h, uint64_t body,
 	struct ml_diag *diag)
@@ -272,11 +302,9 @@ static int unwrap(struct job *j, const struct ml_hdr *h, uint64_t body,
 
 	if (!h->wrapped)
 		return ML_OK;
-	if (j->f)
-		return ml_fail(diag, ML_EVERSION, ML_NOWHERE,
-			"a patch of files with deflated parts cannot be "
-			"applied as it arrives");
-	err = ml_map_read(&j->map, j->psrc, body, h, diag);
+	err = j->f ? take_all(j, body + h->body_len, diag) : ML_OK;
+	if (!err)
+		err = ml_map_read(&j->map, j->psrc, body, h, diag);
 	if (!err && j->map.nbase && !j->bsrc)
 		err = ml_fail(diag, ML_EFORMAT, body,
 			"deflated parts of a base, but no base");
@@ -406,6 +434,7 @@ static void job_free(struct job *j)
 	ml_sha256_free(j->sha);
 	ml_src_free(j->spool);
 	ml_src_free(j->image);
+	ml_src_free(j->whole);
 	ml_rewrap_free(j->rewrap);
 	ml_map_free(&j->map);
 	free(j->ring);

@@ -93,6 +93,7 @@ struct ml_coder {
 	void *arena, *arena0;
 	size_t arena_n;
 	struct rc_enc rc;
+	uint8_t *swapped; /* elements of an operation */
 	uint16_t set_of; /* (type, alone) pairs that got a set, newest last */
 	uint8_t sets[4];
 };
@@ -106,12 +107,13 @@ int ml_coder_new(struct ml_coder **out, int cls, struct ml_diag *diag)
 		c->arena_n = ml_dec_arena(cls);
 		c->arena = malloc(c->arena_n);
 		c->arena0 = malloc(c->arena_n);
+		c->swapped = malloc(ML_CODE_MAX);
 		c->rc.byte = malloc(CAP);
 		c->rc.out = malloc(CAP);
 		c->rc.place = malloc(CAP * sizeof *c->rc.place);
 	}
-	if (!c || !c->arena || !c->arena0 || !c->rc.byte || !c->rc.out ||
-		!c->rc.place) {
+	if (!c || !c->arena || !c->arena0 || !c->swapped || !c->rc.byte ||
+		!c->rc.out || !c->rc.place) {
 		ml_coder_free(c);
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	}
@@ -126,6 +128,7 @@ void ml_coder_free(struct ml_coder *c)
 		return;
 	free(c->arena);
 	free(c->arena0);
+	free(c->swapped);
 	free(c->rc.byte);
 	free(c->rc.out);
 	free(c->rc.place);
@@ -372,6 +375,20 @@ static void elements(struct ml_coder *c, const struct ml_op_view *v,
 	}
 }
 
+/* Big-endian elements are coded as the little-endian ones they were; their
+ * residuals are little-endian already. */
+static void swap(struct ml_coder *c, struct ml_op_view *v, const uint8_t **base)
+{
+	const unsigned w = ml_type_bytes(v->type);
+
+	memcpy(c->swapped, v->op == ML_OP_DIFF ? *base : v->data, v->bytes);
+	ml_swap(c->swapped, w, v->bytes / w);
+	if (v->op == ML_OP_DIFF)
+		*base = c->swapped;
+	else
+		v->data = c->swapped;
+}
+
 static void operation(struct ml_coder *c, const struct ml_op_view *v,
 	const uint8_t *base, uint64_t tpos)
 {
@@ -379,8 +396,12 @@ static void operation(struct ml_coder *c, const struct ml_op_view *v,
 		ML_N_LIT, ML_N_COPY, ML_N_SELF, ML_N_ELEM, ML_N_ELEM
 	};
 	struct rc_enc *rc = &c->rc;
+	struct ml_op_view own = *v;
 	uint64_t i;
 
+	if (v->type >= ML_TYPE_SWAPPED)
+		swap(c, &own, &base);
+	v = &own;
 	if (v->op == ML_OP_DIFF || v->op == ML_OP_ALONE)
 		describe(c, v, base);
 	model_op(rc, &c->st, v->op);

@@ -14,6 +14,7 @@ const struct ml_reader *const ml_readers[] = {
 	&ml_reader_zip,
 	&ml_reader_npy,
 	&ml_reader_milblob,
+	&ml_reader_hdf5,
 	&ml_reader_tar,
 	&ml_reader_safetensors,
 	&ml_reader_tflite,
@@ -100,15 +101,15 @@ int ml_model_walk(struct ml_model *m, struct ml_src *s, struct ml_diag *diag)
 	return err ? err : why;
 }
 
-int ml_model_read(struct ml_model *m, struct ml_src *s, const char *format,
-	struct ml_diag *diag)
+static int read_model(struct ml_model *m, struct ml_src *s,
+	const char *format, int as_is, struct ml_diag *diag)
 {
 	const struct ml_reader *r = NULL;
 	struct ml_src *spool = NULL;
 	int err = ML_OK, raw = format && strcmp(format, "raw") == 0;
 
 	ml_model_init(m);
-	m->spool = &spool;
+	m->spool = as_is ? NULL : &spool;
 	diag->off = ML_NOWHERE;
 	diag->errnum = 0;
 	diag->why[0] = '\0';
@@ -133,4 +134,16 @@ int ml_model_read(struct ml_model *m, struct ml_src *s, const char *format,
 	if (err)
 		ml_model_free(m);
 	return err;
+}
+
+int ml_model_read(struct ml_model *m, struct ml_src *s, const char *format,
+	struct ml_diag *diag)
+{
+	return read_model(m, s, format, 0, diag);
+}
+
+int ml_model_read_as_is(struct ml_model *m, struct ml_src *s,
+	const char *format, struct ml_diag *diag)
+{
+	return read_model(m, s, format, 1, diag);
 }

@@ -11,10 +11,17 @@
 #define PIECE 4096 /* bytes judged together */
 #define SHORT 48 /* below, literals without thought */
 #define SWITCH 48 /* bits that a change of coding costs */
+#define SAMPLE 512 /* bytes of a piece that all types are tried on */
+#define RARE_MIN 1024 /* bytes of a piece that may be of uncommon elements */
 #define MANY (1u << 20) /* literals, which class full decodes slowly */
 
-/* Element types that unknown bytes are tried as: i8, f32, bf16, f16. */
-static const uint8_t guess[] = { 1, 7, 6, 5 };
+/* Element types that unknown bytes are tried as: i8, f32, bf16 and f16; f64
+ * and big-endian f32, f16, f64; against a base also i16, i32 and these two
+ * big-endian. Alone, integers are coded as well as bytes. */
+static const uint8_t guess[] = { 1, 7, 6, 5, 8, 40, 39, 41, 2, 3, 37, 38 };
+#define NCOMMON 4
+#define NALONE 8
+#define NGUESS (sizeof guess / sizeof *guess)
 
 struct way {
 	unsigned op, type;
@@ -56,19 +63,29 @@ int ml_diff_emit(unsigned type, const uint8_t *base, const uint8_t *p,
 	struct ml_diag *diag)
 {
 	const struct ml_type *t = &ml_types[type];
-	uint8_t res[PIECE];
+	uint8_t res[PIECE], sb[PIECE], sp[PIECE];
 	size_t unit = ml_type_bytes(type), k, i;
 	unsigned f;
 	int r;
 
 	while (units) {
 		k = PIECE / unit < units ? PIECE / unit : units;
+		if (type >= ML_TYPE_SWAPPED) {
+			memcpy(sb, base, k * unit);
+			memcpy(sp, p, k * unit);
+			ml_swap(sb, (unsigned)unit, k);
+			ml_swap(sp, (unsigned)unit, k);
+		}
 		for (i = 0, f = 0; i < k * unit; f = (f + 1) % t->nfield) {
 			unsigned kind = t->f[f].kind, m = t->f[f].n;
 
 			if (t->nfield == 1) /* all elements at once */
 				m = (unsigned)(k * unit / ml_kind_bytes[kind]);
-			residuals_of(kind, base + i, p + i, res + i, m);
+			if (type >= ML_TYPE_SWAPPED)
+				residuals_of(kind, sb + i, sp + i, res + i, m);
+			else
+				residuals_of(kind, base + i, p + i, res + i,
+					m);
 			i += (size_t)m * ml_kind_bytes[kind];
 		}
 		r = emit(arg, ML_OP_DIFF, type, k, at, res, base, k * unit,
@@ -146,21 +163,84 @@ static void consider(struct choice *c, unsigned op, unsigned type,
 	}
 }
 
-/* Elements of one type, beginning at each byte that they may begin at; b is
- * NULL for elements alone. */
-static void consider_type(struct choice *c, unsigned type, unsigned phases,
-	const uint8_t *b, const uint8_t *p, size_t n, int64_t disp)
+/* Elements of a type, beginning at a phase, and bytes around them; b is NULL
+ * for elements alone. */
+static uint64_t price(unsigned type, unsigned phase, const uint8_t *b,
+	const uint8_t *p, size_t n)
 {
-	size_t unit = ml_type_bytes(type), units;
+	const unsigned unit = ml_type_bytes(type);
+	const size_t units = (n - phase) / unit;
+	uint8_t sp[PIECE], sb[PIECE];
+
+	p += phase;
+	b = b ? b + phase : NULL;
+	if (type >= ML_TYPE_SWAPPED) {
+		memcpy(sp, p, units * unit);
+		ml_swap(sp, unit, units);
+		if (b) {
+			memcpy(sb, b, units * unit);
+			ml_swap(sb, unit, units);
+			b = sb;
+		}
+		p = sp;
+	}
+	return (b ? ml_cost_diff(type, b, p, units) :
+		ml_cost_alone(type, p, units)) + (n - units * unit) * 8;
+}
+
+/* The least price of guess[from..to) on some bytes, over all phases. */
+static struct way cheapest(size_t from, size_t to, const uint8_t *b,
+	const uint8_t *p, size_t n, uint64_t *least)
+{
+	struct way best = { ML_OP_LIT, 0, 0, 0 };
+	uint64_t bits;
 	unsigned f;
 
-	for (f = 0; f < phases && n > f + unit; f++) {
-		units = (n - f) / unit;
-		consider(c, b ? ML_OP_DIFF : ML_OP_ALONE, type, f, disp,
-			(b ? ml_cost_diff(type, b + f, p + f, units) :
-				ml_cost_alone(type, p + f, units)) +
-			(n - units * unit) * 8);
-	}
+	*least = UINT64_MAX;
+	for (; from < to; from++)
+		for (f = 0; f < ml_type_bytes(guess[from]) &&
+			n > f + ml_type_bytes(guess[from]); f++) {
+			bits = price(guess[from], f, b, p, n);
+			if (bits < *least) {
+				*least = bits;
+				best.type = guess[from];
+				best.phase = f;
+			}
+		}
+	return best;
+}
+
+/* Elements of all types. The uncommon ones must show on a sample that they
+ * are clearly better, for by chance one of many always looks better. */
+static void consider_guesses(struct choice *c, const uint8_t *b,
+	const uint8_t *p, size_t n, int64_t disp)
+{
+	const unsigned op = b ? ML_OP_DIFF : ML_OP_ALONE;
+	const size_t some = n < SAMPLE ? n : SAMPLE;
+	const struct way *last = c->last;
+	uint64_t common, rare, bits;
+	struct way w;
+	unsigned g, f;
+
+	for (g = 0; g < NCOMMON; g++)
+		for (f = 0; f < ml_type_bytes(guess[g]) &&
+			n > f + ml_type_bytes(guess[g]); f++)
+			consider(c, op, guess[g], f, disp,
+				price(guess[g], f, b, p, n));
+	if (last->op == op && n > last->phase + ml_type_bytes(last->type))
+		consider(c, op, last->type, last->phase, disp,
+			price(last->type, last->phase, b, p, n));
+	if (n < RARE_MIN)
+		return;
+	cheapest(0, NCOMMON, b, p, some, &common);
+	w = cheapest(NCOMMON, b ? NGUESS : NALONE, b, p, some, &rare);
+	if (rare >= common - common / 16)
+		return;
+	bits = price(w.type, w.phase, b, p, n);
+	/* Text and tables look like numbers, but literals are coded better
+	 * than is estimated here. */
+	bits += !b && c->least < n * 13 / 2 ? bits / 2 : bits / 32;
+	consider(c, op, w.type, w.phase, disp, bits);
 }
 
 /* Whether the base has n bytes for a DIFF of the target's at off. */
@@ -202,9 +282,8 @@ static int judge_base(const struct ml_gap *g, uint64_t off, const uint8_t *p,
 		at = disp[k];
 		b = bytes[best == bytes[0]];
 	}
-	for (k = 0; best && k < sizeof guess; k++)
-		consider_type(c, guess[k], ml_type_bytes(guess[k]), best, p, n,
-			at);
+	if (best)
+		consider_guesses(c, best, p, n, at);
 	return ML_OK;
 }
 
@@ -214,18 +293,16 @@ static int judge(const struct ml_gap *g, uint64_t off, const uint8_t *p,
 	struct ml_diag *diag)
 {
 	struct choice c = { last, *last, UINT64_MAX };
-	unsigned i;
 	int r;
 
 	/* Elements first: among equals they are faster than literals. */
-	if (g->type)
-		consider_type(&c, g->type, 1, NULL, p, n, 0);
+	if (g->type && n >= ml_type_bytes(g->type))
+		consider(&c, ML_OP_ALONE, g->type, 0, 0,
+			price(g->type, 0, NULL, p, n));
 	if (!g->type && g->literals < MANY)
 		consider(&c, ML_OP_LIT, 0, 0, 0, ml_cost_lit(p, n));
-	for (i = 0; !g->type && i < sizeof guess; i++)
-		consider_type(&c, guess[i], ml_type_bytes(guess[i]), NULL, p,
-			n, 0);
 	if (!g->type) {
+		consider_guesses(&c, NULL, p, n, 0);
 		r = judge_base(g, off, p, n, &c, diag);
 		if (r)
 			return r;

@@ -275,6 +275,9 @@ const char *ml_container_name(int container);
  * whose failure is the caller's. An empty file is a model without spans. */
 int ml_model_read(struct ml_model *m, struct ml_src *s, const char *format,
 	struct ml_diag *diag);
+/* The same with deflated parts as they are: no wraps, no image. */
+int ml_model_read_as_is(struct ml_model *m, struct ml_src *s,
+	const char *format, struct ml_diag *diag);
 
 /* ===== the tensor-record stream, ml-stream(5) =========================== */
 
@@ -530,6 +533,9 @@ struct ml_packer;
 int ml_pack_new(struct ml_packer **out, struct ml_diag *diag);
 void ml_pack_free(struct ml_packer *p);
 int ml_pack_block(struct ml_packer *p, const struct ml_block *b,
+	struct ml_diag *diag);
+/* All bytes of a source as they are, for a target that nothing helps. */
+int ml_pack_literal(struct ml_packer *p, struct ml_src *s,
 	struct ml_diag *diag);
 /* Keeps a label as a note (ml-patch(5)). */
 int ml_pack_span(struct ml_packer *p, const struct ml_span *sp,

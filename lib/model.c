@@ -215,17 +215,19 @@ int ml_model_check(
 
 	for (i = 0; i < m->nspan; i++) {
 		const struct ml_span *sp = &m->span[i];
+		const uint64_t room = sp->wrap ? m->wrap[sp->wrap - 1].len :
+			size;
 		uint64_t end;
 		char shown[64];
 
-		if (ml_add_ok(sp->off, sp->len, &end) && end <= size)
+		if (ml_add_ok(sp->off, sp->len, &end) && end <= room)
 			continue;
 		ml_escape(shown, sizeof(shown), sp->name, sp->name_len);
 		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 			"tensor '%s' at %llu of %llu bytes leaves the file of "
 			"%llu",
 			shown, (unsigned long long)sp->off,
-			(unsigned long long)sp->len, (unsigned long long)size);
+			(unsigned long long)sp->len, (unsigned long long)room);
 	}
 	return ML_OK;
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blockio.h"
 #include "bytes.h"
 #include "hdr.h"
 #include "mldec.h"
@@ -292,6 +293,29 @@ int ml_pack_block(struct ml_packer *p, const struct ml_block *b,
 	p->made += b->n_out;
 	if (b->window > p->window)
 		p->window = b->window;
+	return err;
+}
+
+int ml_pack_literal(struct ml_packer *p, struct ml_src *s,
+	struct ml_diag *diag)
+{
+	const uint64_t size = ml_src_size(s);
+	uint8_t *buf = malloc(ML_CHUNK + ML_LITERAL_MAX);
+	struct ml_block b;
+	uint64_t at;
+	size_t n;
+	int err = ML_OK;
+
+	if (!buf)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	for (at = 0; !err && at < size; at += n) {
+		n = size - at < ML_CHUNK ? (size_t)(size - at) : ML_CHUNK;
+		err = ml_src_read(s, at, buf, n, diag);
+		ml_block_literal(&b, buf + ML_CHUNK, buf, n);
+		if (!err)
+			err = ml_pack_block(p, &b, diag);
+	}
+	free(buf);
 	return err;
 }
 

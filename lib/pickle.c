@@ -204,23 +204,19 @@ static int text_room(struct machine *m, size_t n)
 	return err;
 }
 
-/* A string of which the length is in the n bytes that follow. */
-static int string(struct machine *m, size_t n, unsigned kind)
+/* A string of len bytes. */
+static int string(struct machine *m, uint64_t len, unsigned kind)
 {
 	struct ml_pk_node *t;
-	uint64_t len;
-	int err = number(m, n, &len);
+	int err;
 
-	if (err)
-		return err;
 	if (len > ML_NAME_MAX || kind == ML_PK_OTHER) {
 		err = skip(m, len);
 		return err ? err : push(m, OTHER);
 	}
 	err = text_room(m, (size_t)len);
 	if (!err)
-		err = len ? take(m, m->p->text + m->p->texts, (size_t)len) :
-			ML_OK;
+		err = take(m, m->p->text + m->p->texts, (size_t)len);
 	if (!err)
 		err = push_new(m, kind);
 	if (err)
@@ -230,6 +226,15 @@ static int string(struct machine *m, size_t n, unsigned kind)
 	t->u.text.n = (uint32_t)len;
 	m->p->texts += (uint32_t)len;
 	return ML_OK;
+}
+
+/* A string of which the length is in the n bytes that follow. */
+static int counted(struct machine *m, size_t n, unsigned kind)
+{
+	uint64_t len;
+	int err = number(m, n, &len);
+
+	return err ? err : string(m, len, kind);
 }
 
 /* The text up to the end of the line, without it. */
@@ -307,21 +312,17 @@ static int long_int(struct machine *m, size_t n)
 {
 	uint8_t b[8];
 	uint64_t len;
-	int err;
+	int err = number(m, n, &len);
 
-	err = number(m, n, &len);
 	if (err)
 		return err;
-	m->pos -= n;
-	m->left += n;
-	if (len > 8)
-		return string(m, n, ML_PK_LONG);
-	m->pos += n;
-	m->left -= n;
-	err = len ? take(m, b, (size_t)len) : ML_OK;
+	if (len > sizeof(b))
+		return string(m, len, ML_PK_LONG);
+	err = take(m, b, (size_t)len);
 	if (err)
 		return err;
-	memset(b + len, len && b[len - 1] & 0x80 ? 0xff : 0, 8 - (size_t)len);
+	memset(b + len, len && b[len - 1] & 0x80 ? 0xff : 0,
+		sizeof(b) - (size_t)len);
 	return push_int(m, (int64_t)ml_load64(b));
 }
 
@@ -663,12 +664,12 @@ static int step(struct machine *m, uint8_t op)
 		return err ? err : push(m, OTHER);
 	case 'S': return line_text(m, 1);
 	case 'V': return line_text(m, 0);
-	case 'T': case 'X': return string(m, 4, ML_PK_TEXT);
-	case 'U': case 0x8c: return string(m, 1, ML_PK_TEXT);
-	case 0x8d: return string(m, 8, ML_PK_TEXT);
-	case 'C': return string(m, 1, ML_PK_OTHER);
-	case 'B': return string(m, 4, ML_PK_OTHER);
-	case 0x8e: case 0x96: return string(m, 8, ML_PK_OTHER);
+	case 'T': case 'X': return counted(m, 4, ML_PK_TEXT);
+	case 'U': case 0x8c: return counted(m, 1, ML_PK_TEXT);
+	case 0x8d: return counted(m, 8, ML_PK_TEXT);
+	case 'C': return counted(m, 1, ML_PK_OTHER);
+	case 'B': return counted(m, 4, ML_PK_OTHER);
+	case 0x8e: case 0x96: return counted(m, 8, ML_PK_OTHER);
 	case ')': return push(m, EMPTY);
 	case 't': return collect_mark(m, ML_PK_TUPLE);
 	case 0x85: return tuple(m, 1);
@@ -717,7 +718,7 @@ static int constants(struct machine *m)
 		ML_PK_TUPLE, ML_PK_OTHER};
 	struct ml_pk_node *n;
 	size_t i;
-	int err = ML_OK;
+	int err = text_room(m, 1); /* never NULL from here on */
 
 	for (i = 0; !err && i < sizeof(kind); i++) {
 		err = node(m, kind[i], &n);

@@ -7,7 +7,7 @@
 #include "ml.h"
 
 #define ML_PICKLE_MAX (64u << 20) /* bytes, but for strings not kept */
-#define ML_PICKLE_NODES (1u << 23)
+#define ML_PICKLE_NODES (1u << 22)
 #define ML_PICKLE_ATTRS 64 /* entries that ml_pk_attr looks at */
 
 enum ml_pk_kind {

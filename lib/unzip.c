@@ -195,7 +195,12 @@ static int body(struct ml_unzip *u, const struct ml_op_view *v, int look,
 				r = ml_src_read(u->bsrc, at, u->base, k, diag);
 			if (r)
 				break;
+			if (v->op == ML_OP_DIFF && v->type >= ML_TYPE_SWAPPED)
+				ml_swap(u->base, (unsigned)unit, k / unit);
 			elements(u, v, k);
+			if (v->type >= ML_TYPE_SWAPPED)
+				ml_swap(v->op == ML_OP_DIFF ? u->base :
+					u->data, (unsigned)unit, k / unit);
 		}
 		if (!look)
 			r = ml_blockbuf_op(&u->buf, v->op, v->type, k / unit,
@@ -218,7 +223,7 @@ static void tell_op(const struct ml_unzip *u, const struct ml_op_view *v,
 		"f16+i8", "q8_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k",
 		"q8_k", "iq4_xs", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs",
 		"iq3_s", "iq1_s", "iq1_m", "tq1_0", "tq2_0", "mxfp4", "q4_0",
-		"q8_0"
+		"q8_0", "i16be", "i32be", "f16be", "f32be", "f64be"
 	};
 
 	o->op = name[v->op];

@@ -77,7 +77,9 @@ TYPES = [
     'f2*2 i1*44 n1*128', 'n1*128 i1*64 i1*16 f2', 'f4 i1*256 i2*16',
     'f2 i2 i1*4 n1*128', 'f2 i2*32', 'f2 i2*32 i1*8', 'f2 i1*80',
     'f2 i1*64 i4*8', 'f2 i1*108', 'f2 i1*32 i2*8', 'i1*56', 'i1*52 f2',
-    'i1*64 f2', 'i1 n1*16', 'f2 n1*16', 'f2 i1*32']
+    'i1*64 f2', 'i1 n1*16', 'f2 n1*16', 'f2 i1*32',
+    'i2', 'i4', 'f2', 'f4', 'f8']
+SWAPPED = 37  # big-endian from this one on
 
 
 def fields(kind):
@@ -93,9 +95,10 @@ def unit(kind):
 
 def apply_diff(kind, units, base, res):
     out, at = b'', 0
+    order = 'big' if kind >= SWAPPED else 'little'
     for _ in range(units):
         for what, w in fields(kind):
-            b = int.from_bytes(base[at:at + w], 'little')
+            b = int.from_bytes(base[at:at + w], order)
             r = int.from_bytes(res[at:at + w], 'little')
             sign, mask = 1 << (8 * w - 1), (1 << (8 * w)) - 1
             if what == 'n':
@@ -105,7 +108,7 @@ def apply_diff(kind, units, base, res):
             else:
                 m = (b ^ mask if b & sign else b | sign) + r & mask
                 x = m ^ sign if m & sign else m ^ mask
-            out += x.to_bytes(w, 'little')
+            out += x.to_bytes(w, order)
             at += w
     return out
 
@@ -148,7 +151,7 @@ def vectors():
     good('release', 'a large release counter, a window that is not used',
          None, patch(t, rec, base=None, release=2**63 - 1, window=2**40,
                      cls=3), t)
-    for kind in range(35):
+    for kind in range(len(TYPES)):
         n = unit(kind)
         units = max(1, 24 // n)
         base = bytes(i * 73 + kind * 11 & 255 for i in range(n * units + 3))

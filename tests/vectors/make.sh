@@ -14,7 +14,7 @@ cd "$dir"
 
 # The bases and targets: small tensors whose values drift, text, runs.
 python3 - <<'END'
-import json, struct
+import io, json, struct, zipfile
 x = 1
 
 
@@ -55,6 +55,27 @@ write("same", old, old)
 write("text", b"one two three four five six seven\n" * 3,
 	b"one two three, four five six seven\n" * 4 + b"eight\n")
 write("empty", old, b"")
+be = [0x3f000000 + rnd(1 << 23) for _ in range(500)]
+packbe = lambda v: struct.pack(">%dI" % len(v), *v)
+write("swapped", b"one" + packbe(be), b"two" + packbe(drift(be, 9000)))
+
+
+def archive(v, note):
+	f = io.BytesIO()
+	with zipfile.ZipFile(f, "w", zipfile.ZIP_DEFLATED) as z:
+		head = b"{'descr': '<f4', 'fortran_order': False, " \
+			b"'shape': (%d,), }" % len(v)
+		head += b" " * (117 - len(head)) + b"\n"
+		for name, b in (("w.npy", b"\x93NUMPY\1\0" +
+			struct.pack("<H", len(head)) + head + pack("I", v)),
+				("note.txt", note * 20)):
+			z.writestr(zipfile.ZipInfo(name), b,
+				zipfile.ZIP_DEFLATED)
+	return f.getvalue()
+
+
+few = [0x3f000000 + (rnd(1 << 8) << 15) for _ in range(300)]
+write("zip", archive(few, b"first"), archive(drift(few, 2), b"second"))
 write("run", bytes(300), b"abc" * 200 + bytes(200))
 END
 
@@ -68,7 +89,7 @@ key() {
 if [ "${1-}" != pin ]; then
 	rm -f "$here"/good/range-*.hex "$here"/stream/*.hex
 	mkdir -p "$here/stream"
-	for n in model same text empty run; do
+	for n in model same text empty run swapped zip; do
 		for c in nano micro full; do
 			ml-diff -c $c $n.base $n.target >patch
 			{
@@ -131,7 +152,7 @@ fi
 
 # ===== what the encoder writes ==========================================
 
-for n in model same text empty run; do
+for n in model same text empty run swapped zip; do
 	for c in nano micro full; do
 		printf '%s  %s %s\n' "$(ml-diff -c $c $n.base $n.target |
 			sha256sum | cut -c 1-64)" "$n" $c
