@@ -10,7 +10,7 @@ WARN = -std=c11 -pedantic -Wall -Wextra -Wshadow -Wconversion \
 CPPFLAGS =
 B = build
 DEFS = -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -Ilib -Iembedded -Icmd
-LIBS = -lcrypto -ldeflate -lz -larchive -ljson-c
+LIBS = -lcrypto -ldeflate -lz -larchive -lexpat -ljson-c
 VERSION = $(shell sed -n 's/.*ML_VERSION_STRING "\(.*\)"/\1/p' lib/ml.h)
 FUZZ_SECONDS = 60
 MAKEFLAGS += --no-print-directory

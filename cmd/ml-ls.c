@@ -18,7 +18,8 @@ static const char usage[] =
 	"stream or of what a patch makes: offset, bytes, element type, shape, name.\n"
 	"  -a          what is no tensor, too\n"
 	"  -b base     the base's file, for patches without labels\n"
-	"  -f format   a model: raw, safetensors, gguf, onnx or tflite\n"
+	"  -f format   a model: raw, safetensors, gguf, onnx, tflite, pytorch,\n"
+	"              torch-legacy, npy, zip, tar, hdf5 or milblob\n"
 	"  -j, --json  as JSON\n"
 	"  -h, -V      this help, the version\n";
 

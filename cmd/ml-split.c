@@ -11,7 +11,8 @@ const char ml_prog[] = "ml-split";
 static const char usage[] =
 	"usage: ml-split [-hpqvVz] [-f format] [-o file] [file]\n"
 	"Writes the tensor-record stream of a model file or directory.\n"
-	"  -f format  raw, safetensors, gguf, onnx or tflite (by content)\n"
+	"  -f format  raw, safetensors, gguf, onnx, tflite, pytorch,\n"
+	"             torch-legacy, npy, zip, tar, hdf5 or milblob (by content)\n"
 	"  -o file    write to file (standard output)\n"
 	"  -p         keep the times and owners of a directory's files\n"
 	"  -q         no warnings, no progress\n"

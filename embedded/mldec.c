@@ -357,6 +357,8 @@ static int range_op(struct ml_dec *d)
 			return GO_ON;
 		}
 		model_desc(rc, s);
+		if (s->type >= ML_TYPE_BLOCK && !s->lay->block)
+			return ML_DEC_EVERSION;
 		return type_known(s->type) ? GO_ON : ML_DEC_EVERSION;
 	case S_LEN:
 		r = begin(d, op, s->type, model_num(rc, s, kind[op], 0) + 1);
@@ -489,6 +491,62 @@ static unsigned plain_elements(struct ml_dec *d, unsigned kind, unsigned m)
 	return i;
 }
 
+#if ML_DEC_CLASS >= 3
+enum { B_READ, B_DECODE, B_WRITE }; /* ml_dec.block */
+
+/* The same of blocks whose scales and codes are told apart: the base's bytes
+ * come in, numbers are decoded, bytes go out, each as far as it gets. */
+static int run_blocks(struct ml_dec *d, int last)
+{
+	const enum ml_bform form = (enum ml_bform)(d->type - ML_TYPE_BLOCK);
+	const unsigned w = ml_type_bytes(d->type);
+	const int alone = d->op == ML_OP_ALONE;
+	struct ml_qblock *k = &d->blk;
+	unsigned n;
+	int r;
+
+	if (d->block == B_READ) {
+		while (!alone && d->ahead < w) {
+			r = d->io->base(d->io->ctx, d->arg + d->ahead,
+				d->bytes + d->ahead, w - d->ahead);
+			if (r <= 0)
+				return r ? ML_DEC_EIO : ML_DEC_FULL;
+			d->ahead = (uint16_t)(d->ahead + r);
+		}
+		ml_qblock_begin(k, form, alone, d->st.avg);
+		if (!alone)
+			ml_qblock_bits(form, &k->b, d->bytes, 0);
+		d->block = B_DECODE;
+	}
+	if (d->block == B_DECODE) {
+		for (r = ML_DEC_MORE; k->step < k->steps; r = GO_ON) {
+			if (d->rc.lim - d->rc.p < ML_DEC_LOOK && !last)
+				return r;
+			model_block(&d->rc, &d->st, k);
+		}
+		ml_qblock_bits(form, &k->t, d->bytes, 1);
+		d->block = B_WRITE;
+		d->ahead = 0;
+	}
+	n = (unsigned)(d->cap - d->fill);
+	if (!n)
+		return drained(d);
+	if (n > w - d->ahead)
+		n = w - d->ahead;
+	memcpy(d->buf + d->fill, d->bytes + d->ahead, n);
+	d->ahead = (uint16_t)(d->ahead + n);
+	d->fill = (uint16_t)(d->fill + n);
+	d->tpos += n;
+	d->len -= n;
+	d->arg += alone ? 0 : n;
+	if (d->ahead == w) {
+		d->block = B_READ;
+		d->ahead = 0;
+	}
+	return GO_ON;
+}
+#endif
+
 /* Works on a DIFF or ALONE. */
 static int run_elements(struct ml_dec *d, int last)
 {
@@ -496,6 +554,10 @@ static int run_elements(struct ml_dec *d, int last)
 	int alone = d->op == ML_OP_ALONE, k;
 	unsigned kind, w, m, done;
 
+#if ML_DEC_CLASS >= 3
+	if (d->type >= ML_TYPE_BLOCK && d->coder == CODER_RANGE)
+		return run_blocks(d, last);
+#endif
 	kind = t->f[d->field].kind;
 	w = ml_kind_bytes[kind];
 	if (!d->fleft && (t->nfield > 1 || t->f[0].n > 1))
@@ -521,11 +583,11 @@ static int run_elements(struct ml_dec *d, int last)
 		if (m > d->ahead / w)
 			m = d->ahead / w;
 	}
-	if (d->type >= ML_TYPE_SWAPPED) /* base in, target out */
+	if (ml_type_swapped(d->type)) /* base in, target out */
 		ml_swap(d->buf + d->fill, w, m);
 	done = d->coder == CODER_RANGE ?
 		elements(d, kind, alone, m, last) : plain_elements(d, kind, m);
-	if (d->type >= ML_TYPE_SWAPPED)
+	if (ml_type_swapped(d->type))
 		ml_swap(d->buf + d->fill, w, m);
 	if (!done)
 		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;

@@ -146,9 +146,14 @@ struct ml_state {
 	uint8_t k1, k2; /* classes of the last two elements */
 	uint32_t hist; /* last four literal bytes, the newest lowest */
 #if ML_DEC_CLASS >= 3
+	uint16_t avg; /* of the last ml_qblock */
 	struct ml_mix *mix; /* in the arena; NULL: the class has none */
 #endif
 };
+
+#if ML_DEC_CLASS >= 3
+#include "mlquant.h"
+#endif
 
 /* Caller-owned; its size may change, its contents are private but hdr. */
 struct ml_dec {
@@ -172,6 +177,11 @@ struct ml_dec {
 	uint8_t carry[ML_DEC_LOOK];
 	uint8_t carry_n;
 	int8_t err;
+#if ML_DEC_CLASS >= 3
+	uint8_t block; /* what is done with a block */
+	uint8_t bytes[256]; /* of a block: base's, then target's */
+	struct ml_qblock blk;
+#endif
 };
 
 /* The arena may be smaller than a class wants: a patch that needs more is

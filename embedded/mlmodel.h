@@ -54,8 +54,15 @@ struct ml_type {
 	} f[4];
 };
 
-#define ML_NTYPE 42
-#define ML_TYPE_SWAPPED 37 /* this one and all after it: big-endian */
+/* From here on blocks whose scales and codes are told apart, mlquant.h. In a
+ * plain record they are as their plain twins. */
+#define ML_TYPE_BLOCK 42
+#if ML_DEC_CLASS >= 3
+#define ML_NTYPE (ML_TYPE_BLOCK + ML_NBFORM)
+#else
+#define ML_NTYPE ML_TYPE_BLOCK
+#endif
+#define ML_TYPE_SWAPPED 37 /* this one to 41: big-endian */
 #define ML_NKIND 13
 
 static const uint8_t ml_kind_bytes[ML_NKIND] = {
@@ -116,8 +123,27 @@ static const struct ml_type ml_types[ML_NTYPE] = {
 	{ 1, { { ML_K_I32, 1 } } },
 	{ 1, { { ML_K_F16, 1 } } },
 	{ 1, { { ML_K_F32, 1 } } }, /* 40 */
-	{ 1, { { ML_K_F64, 1 } } }
+	{ 1, { { ML_K_F64, 1 } } },
+#if ML_DEC_CLASS >= 3
+	/* 42: as 20, 21, 22, 19, 18, 13, 14, 15, 35 and 36 */
+	{ 3, { { ML_K_F16, 2 }, { ML_K_I8, 12 }, { ML_K_U4, 128 } } }, /* Q4_K */
+	{ 3, { { ML_K_F16, 2 }, { ML_K_I8, 44 }, { ML_K_U4, 128 } } }, /* Q5_K */
+	{ 4, { { ML_K_U4, 128 }, { ML_K_I8, 64 }, { ML_K_I8, 16 },
+		{ ML_K_F16, 1 } } }, /* Q6_K */
+	{ 2, { { ML_K_I8, 108 }, { ML_K_F16, 1 } } }, /* Q3_K */
+	{ 2, { { ML_K_U4, 80 }, { ML_K_F16, 2 } } }, /* Q2_K */
+	{ 2, { { ML_K_F16, 2 }, { ML_K_U4, 16 } } }, /* Q4_1 */
+	{ 3, { { ML_K_F16, 1 }, { ML_K_I8, 4 }, { ML_K_U4, 16 } } }, /* Q5_0 */
+	{ 3, { { ML_K_F16, 2 }, { ML_K_I8, 4 }, { ML_K_U4, 16 } } }, /* Q5_1 */
+	{ 2, { { ML_K_F16, 1 }, { ML_K_U4, 16 } } }, /* Q4_0 */
+	{ 2, { { ML_K_F16, 1 }, { ML_K_I8, 32 } } } /* Q8_0 */
+#endif
 };
+
+static inline int ml_type_swapped(unsigned type)
+{
+	return type >= ML_TYPE_SWAPPED && type < ML_TYPE_BLOCK;
+}
 
 /* Turns n elements of w bytes from big- to little-endian, or back. */
 static inline void ml_swap(uint8_t *p, unsigned w, size_t n)
@@ -219,6 +245,7 @@ struct ml_set {
 struct ml_layout {
 	uint32_t nprob;
 	uint32_t lit; /* first chance of the literals; 0: coded as I8 */
+	uint32_t block; /* of blocks; 0: their types are not of this class */
 	uint16_t op, flag, num, setf; /* first chances */
 	uint16_t seti, pair; /* int set after the float set, next pair */
 	uint8_t opctx; /* contexts of the op */
@@ -231,11 +258,13 @@ struct ml_layout {
 };
 
 #define ML_NFLAG 4
-#define ML_LAYOUT(OPC, NK, D, PAIRS, LITC, LSH, BANKS, MIX, FS, IS, F, I) { \
-	7u * (OPC) + ML_NFLAG + (NK) * (D) + (PAIRS) * ((FS) + (IS)) + \
-		255u * (LITC), \
+#define ML_LAYOUT(OPC, NK, D, PAIRS, LITC, LSH, BANKS, MIX, BLK, FS, IS, F, I) \
+	{ 7u * (OPC) + ML_NFLAG + (NK) * (D) + (PAIRS) * ((FS) + (IS)) + \
+		255u * (LITC) + (BLK), \
 	(LITC) ? 7u * (OPC) + ML_NFLAG + (NK) * (D) + \
 		(PAIRS) * ((FS) + (IS)) : 0, \
+	(BLK) ? 7u * (OPC) + ML_NFLAG + (NK) * (D) + \
+		(PAIRS) * ((FS) + (IS)) + 255u * (LITC) : 0, \
 	0, 7u * (OPC), 7u * (OPC) + ML_NFLAG, \
 	7u * (OPC) + ML_NFLAG + (NK) * (D), (FS), (FS) + (IS), \
 	(OPC), (NK), (D), (PAIRS), (LSH), (BANKS), (MIX), F, I }
@@ -249,15 +278,15 @@ struct ml_layout {
 #define ML_FULL_I(X) X(0, 0, 4, 4, 4, 3, 1)
 
 static const struct ml_layout ml_layouts[] = {
-	ML_LAYOUT(1, 3, 12, 1, 0, 0, 1, 0, ML_NANO_F(ML_SET_SIZE),
+	ML_LAYOUT(1, 3, 12, 1, 0, 0, 1, 0, 0, ML_NANO_F(ML_SET_SIZE),
 		ML_NANO_I(ML_SET_SIZE), ML_NANO_F(ML_SETL), ML_NANO_I(ML_SETL)),
 #if ML_DEC_CLASS >= 2
-	ML_LAYOUT(6, 6, 20, 1, 4, 6, 2, 0, ML_MICRO_F(ML_SET_SIZE),
+	ML_LAYOUT(6, 6, 20, 1, 4, 6, 2, 0, 0, ML_MICRO_F(ML_SET_SIZE),
 		ML_MICRO_I(ML_SET_SIZE), ML_MICRO_F(ML_SETL),
 		ML_MICRO_I(ML_SETL)),
 #endif
 #if ML_DEC_CLASS >= 3
-	ML_LAYOUT(6, 6, 20, 4, 4, 6, 2, 1, ML_FULL_F(ML_SET_SIZE),
+	ML_LAYOUT(6, 6, 20, 4, 4, 6, 2, 1, ML_B_NPROB, ML_FULL_F(ML_SET_SIZE),
 		ML_FULL_I(ML_SET_SIZE), ML_FULL_F(ML_SETL), ML_FULL_I(ML_SETL)),
 #endif
 };
@@ -309,6 +338,7 @@ static void model_reset(struct ml_state *s, void *arena,
 	s->k1 = s->k2 = 0;
 	s->hist = 0;
 #if ML_DEC_CLASS >= 3
+	s->avg = 0;
 	s->mix = NULL;
 	if (l->mixed) {
 		size_t at = ((size_t)l->nprob * 5 + 7) / 8 * 8;
@@ -784,6 +814,58 @@ static unsigned model_mixed(ML_RC *rc, struct ml_state *s, uint32_t at,
 		m = m * 2 + y;
 	}
 	return m & 255;
+}
+#endif
+
+#if ML_DEC_CLASS >= 3
+/* A number v of a block: how far it is from pred, towards the nearer border
+ * or not. */
+static unsigned model_off(ML_RC *rc, struct ml_state *s, uint32_t at,
+	unsigned width, unsigned pred, unsigned low, unsigned v, unsigned *off)
+{
+	const unsigned mask = (1u << width) - 1;
+	unsigned neg = v < pred, m = neg ? pred - v : v - pred, k, n, y, i;
+
+	*off = 0;
+	if (!model_bit(rc, s, at, m != 0))
+		return pred;
+	neg = model_bit(rc, s, at + 1, neg ^ low) ^ low;
+	k = model_bits(m); /* 1 to 8 */
+	for (i = 1; i < width && model_bit(rc, s, at + 1 + i, i < k); i++)
+		;
+	k = i;
+	y = 1;
+	for (n = k - 1, i = 0; n && i < 3; i++) {
+		n--;
+		y = y * 2 + model_bit(rc, s, at + 9 + (k - 1) * 7 + y,
+			m >> n & 1);
+	}
+	m = y << n | (n ? (unsigned)model_raw(rc, n, m & ((1u << n) - 1)) : 0);
+	*off = m;
+	return (neg ? pred - m : pred + m) & mask;
+}
+
+/* The next number of a block: of k->t for an encoder, into it for a decoder. */
+static void model_block(ML_RC *rc, struct ml_state *s, struct ml_qblock *k)
+{
+	unsigned i, pred, low, row, width, v, off = 0;
+	const enum ml_b_what what = ml_qblock_what(k, &i);
+	uint8_t *t = what == ML_B_Q ? k->t.q : what == ML_B_S ? k->t.s :
+		k->t.n;
+
+	if (what == ML_B_D || what == ML_B_M) {
+		uint16_t *h = what == ML_B_D ? &k->t.d : &k->t.m;
+
+		v = what == ML_B_D ? k->b.d : k->b.m;
+		*h = (uint16_t)(k->alone ? model_alone(rc, s, 16, 5, *h) :
+			model_diff(rc, s, 16, 5, v, *h));
+	} else {
+		width = ml_qblock_expect(k, what, i, &pred, &low, &row);
+		t[i] = (uint8_t)model_off(rc, s, s->lay->block +
+			row * ML_B_ROW, width, pred, low, t[i], &off);
+	}
+	ml_qblock_next(k, what, off);
+	s->avg = k->avg;
 }
 #endif
 

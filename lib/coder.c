@@ -329,6 +329,31 @@ static void describe(struct ml_coder *c, const struct ml_op_view *v,
 
 /* ----- operations ------------------------------------------------------- */
 
+/* Blocks whose scales and codes are told apart. */
+static void blocks(struct ml_coder *c, const struct ml_op_view *v,
+	const uint8_t *base)
+{
+	const enum ml_bform form = (enum ml_bform)(v->type - ML_TYPE_BLOCK);
+	const uint8_t *p = v->data, *end = p + v->bytes;
+	const size_t w = ml_type_bytes(v->type);
+	uint8_t b[256], t[256];
+	struct ml_qblock k;
+
+	for (; p < end && !c->rc.full; p += w) {
+		memcpy(t, p, w);
+		ml_qblock_begin(&k, form, v->op == ML_OP_ALONE, c->st.avg);
+		if (v->op == ML_OP_DIFF) {
+			memcpy(b, base, w);
+			base += w;
+			ml_qblock_unresidual(v->type, b, t, t);
+			ml_qblock_bits(form, &k.b, b, 0);
+		}
+		ml_qblock_bits(form, &k.t, t, 0);
+		while (k.step < k.steps)
+			model_block(&c->rc, &c->st, &k);
+	}
+}
+
 static void elements(struct ml_coder *c, const struct ml_op_view *v,
 	const uint8_t *base)
 {
@@ -338,6 +363,10 @@ static void elements(struct ml_coder *c, const struct ml_op_view *v,
 	struct ml_state *s = &c->st;
 	unsigned f = 0, j;
 
+	if (v->type >= ML_TYPE_BLOCK) {
+		blocks(c, v, base);
+		return;
+	}
 	while (p < end) {
 		unsigned kind = t->f[f].kind, w = ml_kind_bytes[kind];
 		unsigned bits = ml_kind_bits(kind), eb = ml_kind_ebits[kind];
@@ -399,7 +428,9 @@ static void operation(struct ml_coder *c, const struct ml_op_view *v,
 	struct ml_op_view own = *v;
 	uint64_t i;
 
-	if (v->type >= ML_TYPE_SWAPPED)
+	if (v->type >= ML_TYPE_BLOCK && !c->st.lay->block)
+		own.type = ml_plain_twin(v->type);
+	if (ml_type_swapped(v->type))
 		swap(c, &own, &base);
 	v = &own;
 	if (v->op == ML_OP_DIFF || v->op == ML_OP_ALONE)

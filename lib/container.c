@@ -77,11 +77,12 @@ int ml_model_walk(struct ml_model *m, struct ml_src *s, struct ml_diag *diag)
 	struct ml_diag first = {ML_NOWHERE, 0, ""}, d = first;
 	uint8_t head[ML_PROBE_LEN];
 	size_t i;
-	int err, why = ML_OK;
+	int err, sure, why = ML_OK;
 
 	err = ml_src_read(s, 0, head, n, diag);
 	for (i = 0; !err && ml_readers[i]; i++) {
-		if (!ml_readers[i]->probe(head, n))
+		sure = ml_readers[i]->probe(head, n);
+		if (!sure)
 			continue;
 		err = walk_with(m, s, ml_readers[i], &d);
 		if (!err)
@@ -90,10 +91,12 @@ int ml_model_walk(struct ml_model *m, struct ml_src *s, struct ml_diag *diag)
 			*diag = d;
 			return err;
 		}
-		if (!why)
+		/* a member that only might have been is not worth a word */
+		if (!why && (sure != ML_MAYBE || m->depth == 0))
 			ml_fail(&first, err, d.off, "%s: %.*s",
 				ml_readers[i]->name, ML_DIAG_MAX - 16, d.why);
-		why = why ? why : err;
+		if (!why && first.why[0])
+			why = err;
 		err = ML_OK;
 	}
 	if (why)

@@ -130,6 +130,63 @@ static uint64_t total(const struct hist *h, uint64_t seen, uint64_t all)
 	return bits + learn;
 }
 
+/* The numbers of one block: classes by context, as the model has them. */
+static void one_block(struct hist *h, struct ml_qblock *k)
+{
+	unsigned i, pred, low, row, c, off = 0, v;
+	enum ml_b_what what;
+
+	while (k->step < k->steps) {
+		what = ml_qblock_what(k, &i);
+		if (what == ML_B_D || what == ML_B_M) {
+			v = what == ML_B_D ? k->t.d : k->t.m;
+			if (k->alone)
+				one_alone(h, ML_K_F16, v, &row);
+			else
+				one_diff(h, ML_K_F16, 15, what == ML_B_D ?
+					k->b.d : k->b.m, v);
+			ml_qblock_next(k, what, 0);
+			continue;
+		}
+		ml_qblock_expect(k, what, i, &pred, &low, &row);
+		v = what == ML_B_Q ? k->t.q[i] : what == ML_B_S ? k->t.s[i] :
+			k->t.n[i];
+		off = v < pred ? pred - v : v - pred;
+		row %= ML_B_ROWS;
+		c = row < ML_B_ROWS_Q ? row / (4 * ML_B_LEVELS) : row < ML_B_ROWS_Q +
+			ML_B_ROWS_S ? 9 : 10 + (row & 3);
+		h->i[c][ml_bitlen(off)]++;
+		h->raw += off ? ml_bitlen(off) : 0;
+		ml_qblock_next(k, what, off);
+	}
+}
+
+static uint64_t cost_blocks(unsigned type, const uint8_t *b,
+	const uint8_t *p, size_t units)
+{
+	const enum ml_bform form = (enum ml_bform)(type - ML_TYPE_BLOCK);
+	const size_t w = ml_type_bytes(type), n = (size_t)ml_bforms[form].nsub *
+		ml_bforms[form].len;
+	size_t step = units * n > 2 * SAMPLE ? units * n / SAMPLE : 1;
+	size_t u, seen = 0;
+	uint8_t bytes[256];
+	struct ml_qblock k;
+	struct hist h;
+
+	memset(&h, 0, sizeof h);
+	for (u = 0; u < units; u += step, seen++) {
+		ml_qblock_begin(&k, form, !b, 0);
+		if (b) {
+			memcpy(bytes, b + u * w, w);
+			ml_qblock_bits(form, &k.b, bytes, 0);
+		}
+		memcpy(bytes, p + u * w, w);
+		ml_qblock_bits(form, &k.t, bytes, 0);
+		one_block(&h, &k);
+	}
+	return total(&h, seen, units);
+}
+
 static uint64_t cost(unsigned type, const uint8_t *b, const uint8_t *p,
 	size_t units)
 {
@@ -139,6 +196,8 @@ static uint64_t cost(unsigned type, const uint8_t *b, const uint8_t *p,
 	uint32_t ratio = 4096;
 	struct hist h;
 
+	if (type >= ML_TYPE_BLOCK)
+		return cost_blocks(type, b, p, units);
 	memset(&h, 0, sizeof h);
 	for (f = 0; f < t->nfield; f++)
 		per += t->f[f].n;

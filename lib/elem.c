@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The exponent that contexts and classes are counted from. */
+/* Blocks field by field; the exponent that contexts are counted from. */
 #include "elem.h"
 
 #define LOOK 16384 /* elements looked at, at most */
@@ -60,4 +60,46 @@ unsigned ml_best_exponent(unsigned type, unsigned f, const uint8_t *p,
 		}
 	}
 	return best;
+}
+
+/* r = t - b, or t = b + r. */
+static void fields(unsigned type, const uint8_t *b, const uint8_t *x,
+	uint8_t *out, int back)
+{
+	const struct ml_type *t = &ml_types[type];
+	unsigned f, j;
+
+	for (f = 0; f < t->nfield; f++) {
+		const unsigned kind = t->f[f].kind, w = ml_kind_bytes[kind];
+		const unsigned eb = ml_kind_ebits[kind];
+
+		for (j = 0; j < t->f[f].n; j++, b += w, x += w, out += w) {
+			const ml_word p = ml_elem_load(b, w);
+			ml_word v = ml_elem_load(x, w);
+
+			if (ml_kind_pair(kind) && back)
+				v = ((p + v) & 15) |
+					(((p & 0xf0) + (v & 0xf0)) & 0xf0);
+			else if (ml_kind_pair(kind))
+				v = ((v - p) & 15) |
+					(((v & 0xf0) - (p & 0xf0)) & 0xf0);
+			else if (back)
+				v = ml_unresidual(w * 8, eb, p, v);
+			else
+				v = ml_residual(w * 8, eb, p, v);
+			ml_elem_store(out, w, v);
+		}
+	}
+}
+
+void ml_qblock_residual(unsigned type, const uint8_t *b, const uint8_t *t,
+	uint8_t *r)
+{
+	fields(type, b, t, r, 0);
+}
+
+void ml_qblock_unresidual(unsigned type, const uint8_t *b, const uint8_t *r,
+	uint8_t *t)
+{
+	fields(type, b, r, t, 1);
 }

@@ -125,6 +125,22 @@ static inline unsigned ml_elem_ctx(unsigned w, unsigned eb, unsigned e0,
 	return k + (e > 7 ? 7 : e);
 }
 
+/* The residual of one block t against b, field by field, as a plain record has
+ * it; and back. r may be t. */
+void ml_qblock_residual(unsigned type, const uint8_t *b, const uint8_t *t,
+	uint8_t *r);
+void ml_qblock_unresidual(unsigned type, const uint8_t *b, const uint8_t *r,
+	uint8_t *t);
+/* The type of lesser classes that has the same plain records as a block's. */
+static inline unsigned ml_plain_twin(unsigned type)
+{
+	static const uint8_t twin[ML_NBFORM] = {
+		20, 21, 22, 19, 18, 13, 14, 15, 35, 36
+	};
+
+	return type < ML_TYPE_BLOCK ? type : twin[type - ML_TYPE_BLOCK];
+}
+
 /* The largest exponent that field f of some blocks reaches, but for a few
  * strays; 0 for a field of integers. */
 unsigned ml_top_exponent(unsigned type, unsigned f, const uint8_t *p,

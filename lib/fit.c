@@ -4,19 +4,21 @@
 #include "fit.h"
 #include "bytes.h"
 
-/* Whether `rank` dimensions of a type take `len` bytes. */
-static int explains(const struct ml_dtype_info *t, unsigned rank,
-	const uint64_t *shape, uint64_t len)
+uint64_t ml_fit_bytes(unsigned dtype, unsigned rank, const uint64_t *shape)
 {
+	const struct ml_dtype_info *t = ml_dtype_find(dtype);
 	uint64_t n = 1;
 	unsigned i;
 
-	/* a zero hides an overflow of the others, but then len is not 0 */
+	if (!t || t->block_bytes == 0 || t->block_elems == 0 ||
+		rank > ML_RANK_MAX)
+		return ML_NOWHERE;
+	/* a zero hides an overflow of the others, but then there are none */
 	for (i = 0; i < rank; i++)
 		if (!ml_mul_ok(n, shape[i], &n))
-			return 0;
+			return ML_NOWHERE;
 	n = n / t->block_elems + (n % t->block_elems != 0);
-	return ml_mul_ok(n, t->block_bytes, &n) && n == len;
+	return ml_mul_ok(n, t->block_bytes, &n) ? n : ML_NOWHERE;
 }
 
 int ml_fit_add(struct ml_model *m, const char *name, size_t name_len,
@@ -33,7 +35,7 @@ int ml_fit_add(struct ml_model *m, const char *name, size_t name_len,
 		len % t->block_bytes != 0)
 		dtype = ML_DT_OPAQUE;
 	if (dtype != ML_DT_OPAQUE) {
-		if (rank <= ML_RANK_MAX && explains(t, rank, shape, len))
+		if (ml_fit_bytes(dtype, rank, shape) == len)
 			return ml_model_add(m, name, name_len, dtype, rank,
 				rank ? shape : NULL, off, len, diag);
 		if (!ml_mul_ok(len / t->block_bytes, t->block_elems, &flat)) {

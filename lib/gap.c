@@ -70,7 +70,7 @@ int ml_diff_emit(unsigned type, const uint8_t *base, const uint8_t *p,
 
 	while (units) {
 		k = PIECE / unit < units ? PIECE / unit : units;
-		if (type >= ML_TYPE_SWAPPED) {
+		if (ml_type_swapped(type)) {
 			memcpy(sb, base, k * unit);
 			memcpy(sp, p, k * unit);
 			ml_swap(sb, (unsigned)unit, k);
@@ -81,7 +81,7 @@ int ml_diff_emit(unsigned type, const uint8_t *base, const uint8_t *p,
 
 			if (t->nfield == 1) /* all elements at once */
 				m = (unsigned)(k * unit / ml_kind_bytes[kind]);
-			if (type >= ML_TYPE_SWAPPED)
+			if (ml_type_swapped(type))
 				residuals_of(kind, sb + i, sp + i, res + i, m);
 			else
 				residuals_of(kind, base + i, p + i, res + i,
@@ -174,7 +174,7 @@ static uint64_t price(unsigned type, unsigned phase, const uint8_t *b,
 
 	p += phase;
 	b = b ? b + phase : NULL;
-	if (type >= ML_TYPE_SWAPPED) {
+	if (ml_type_swapped(type)) {
 		memcpy(sp, p, units * unit);
 		ml_swap(sp, unit, units);
 		if (b) {

@@ -254,8 +254,10 @@ struct ml_reader {
 	int container; /* enum ml_container */
 	const char *name; /* for -f and messages */
 	/* Whether the file may be of this format, by its first n <=
-	 * ML_PROBE_LEN bytes. Cheap; may err on the side of yes only when
-	 * walk then refuses quickly. */
+	 * ML_PROBE_LEN bytes: 0 no, 1 it claims to be, ML_MAYBE it does not
+	 * look otherwise. Cheap; may err on the side of yes only when walk
+	 * then refuses quickly. */
+#define ML_MAYBE 2
 	int (*probe)(const uint8_t *head, size_t n);
 	/* Adds the tensors. */
 	int (*walk)(struct ml_src *s, struct ml_model *m, struct ml_diag *diag);

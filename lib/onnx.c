@@ -2,13 +2,15 @@
 /* ONNX models: protobuf messages after onnx/onnx.proto, a ModelProto at the
  * root. Tensors are found wherever the schema has a TensorProto with values;
  * fields may come in any order, so a message is read to its end before its
- * tensor is added, and a node twice: for its names, then for its tensors. */
+ * tensor is added, and a node twice: for its names, then for its tensors.
+ * With o->external, only tensors whose bytes lie in other files are told. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "ml.h"
 #include "bytes.h"
 #include "fit.h"
+#include "onnx.h"
 #include "protobuf.h"
 
 #define DEPTH_MAX 32 /* graphs inside graphs; protobuf itself stops at 100 */
@@ -38,44 +40,15 @@ enum {
 	TENSOR_DIMS = 1, TENSOR_TYPE = 2, TENSOR_FLOATS = 4,
 	TENSOR_INT32S = 5, TENSOR_INT64S = 7, TENSOR_NAME = 8,
 	TENSOR_RAW = 9, TENSOR_DOUBLES = 10, TENSOR_UINT64S = 11,
-	TENSOR_LOCATION = 14, TENSOR_FIELDS = 16
+	TENSOR_EXTERNAL = 13, TENSOR_LOCATION = 14, TENSOR_FIELDS = 16
 };
+enum { ENTRY_KEY = 1, ENTRY_VALUE = 2 };
 enum { TYPE_COMPLEX64 = 14, TYPE_COMPLEX128 = 15 };
-
-/* A string of the file. */
-struct str {
-	uint64_t off, len;
-};
 
 /* What a nameless tensor of a node is called, once. */
 struct alias {
-	struct str s;
+	struct ml_onnx_str s;
 	const char *suffix;
-};
-
-/* An initializer. Its name is that of m->span[span], which owns it. */
-struct init {
-	const char *name;
-	size_t name_len, span;
-	uint8_t varints; /* the elements are packed varints */
-	uint8_t tried; /* scales were looked for */
-};
-
-/* A node that says with which scales an initializer is to be read. */
-struct use {
-	struct str x, scale, zero;
-	int64_t axis;
-};
-
-struct onnx {
-	struct ml_src *src;
-	struct ml_model *m;
-	struct ml_diag *diag;
-	char *name; /* SCRATCH_MAX bytes */
-	struct init *init;
-	size_t ninit, cinit;
-	struct use *use;
-	size_t nuse, cuse;
 };
 
 static const uint16_t dtypes[] = {ML_DT_OPAQUE, ML_DT_F32, ML_DT_U8, ML_DT_I8,
@@ -95,7 +68,7 @@ static const struct {
 	{"QLinearMatMul", 0, -1}, {"QLinearMatMul", 3, -1}};
 
 /* Room for one more element in an array that doubles. */
-static int grow(struct onnx *o, void **p, size_t n, size_t *cap, size_t each)
+static int grow(struct ml_onnx *o, void **p, size_t n, size_t *cap, size_t each)
 {
 	size_t want = *cap ? 2 * *cap : 64;
 	void *q;
@@ -114,8 +87,7 @@ static int grow(struct onnx *o, void **p, size_t n, size_t *cap, size_t each)
 	return ML_OK;
 }
 
-/* Reads a string to o->name. */
-static int name(struct onnx *o, const struct str *s)
+int ml_onnx_name(struct ml_onnx *o, const struct ml_onnx_str *s)
 {
 	if (s->len > ML_NAME_MAX)
 		return ml_fail(o->diag, ML_ELIMIT, s->off,
@@ -126,10 +98,23 @@ static int name(struct onnx *o, const struct str *s)
 }
 
 /* Notes a string field. */
-static int note(struct onnx *o, const struct ml_pb_field *f, struct str *s)
+static int note(struct ml_onnx *o, const struct ml_pb_field *f,
+	struct ml_onnx_str *s)
 {
-	*s = (struct str){f->off, f->len};
+	*s = (struct ml_onnx_str){f->off, f->len};
 	return ml_pb_want(f, ML_PB_LEN, o->diag);
+}
+
+/* Whether a string of the file is `text`; negative on failure. */
+static int is(struct ml_onnx *o, const struct ml_onnx_str *s, const char *text)
+{
+	char b[OPNAME_MAX];
+	int r;
+
+	if (s->len != strlen(text) || s->len > sizeof b)
+		return 0;
+	r = ml_src_read(o->src, s->off, b, (size_t)s->len, o->diag);
+	return r < 0 ? r : memcmp(b, text, (size_t)s->len) == 0;
 }
 
 /* ===== tensors ========================================================== */
@@ -138,8 +123,9 @@ struct tensor {
 	uint64_t shape[ML_RANK_MAX];
 	unsigned rank; /* above ML_RANK_MAX: too many dimensions */
 	uint64_t type, location;
-	struct str name;
-	struct str data[TENSOR_FIELDS]; /* by field number */
+	struct ml_onnx_str name;
+	struct ml_onnx_str where, off, len; /* of external data */
+	struct ml_onnx_str data[TENSOR_FIELDS]; /* by field number */
 	unsigned parts[TENSOR_FIELDS]; /* how often it occurs, up to 2 */
 };
 
@@ -151,7 +137,8 @@ static void dim(struct tensor *t, uint64_t n)
 		t->rank++;
 }
 
-static int dims(struct onnx *o, const struct ml_pb_field *f, struct tensor *t)
+static int dims(struct ml_onnx *o, const struct ml_pb_field *f,
+	struct tensor *t)
 {
 	uint8_t b[ML_VARINT_MAX];
 	uint64_t at = f->off, left = f->len, v;
@@ -179,7 +166,35 @@ static int dims(struct onnx *o, const struct ml_pb_field *f, struct tensor *t)
 	return r;
 }
 
-static int tensor_fields(struct onnx *o, struct ml_pb *pb, struct tensor *t)
+/* A key and a value that tell where external data lie. */
+static int entry(struct ml_onnx *o, const struct ml_pb *in,
+	const struct ml_pb_field *f, struct tensor *t)
+{
+	struct ml_pb pb = ml_pb_enter(in, f);
+	struct ml_pb_field g;
+	struct ml_onnx_str key = {0, 0}, value = {0, 0};
+	int r = ml_pb_want(f, ML_PB_LEN, o->diag);
+
+	if (r < 0)
+		return r;
+	while ((r = ml_pb_next(&pb, &g, o->diag)) > 0) {
+		if (g.num == ENTRY_KEY)
+			r = note(o, &g, &key);
+		else if (g.num == ENTRY_VALUE)
+			r = note(o, &g, &value);
+		if (r < 0)
+			return r;
+	}
+	if (r == ML_OK && (r = is(o, &key, "location")) > 0)
+		t->where = value;
+	if (r == ML_OK && (r = is(o, &key, "offset")) > 0)
+		t->off = value;
+	if (r == ML_OK && (r = is(o, &key, "length")) > 0)
+		t->len = value;
+	return r < 0 ? r : ML_OK;
+}
+
+static int tensor_fields(struct ml_onnx *o, struct ml_pb *pb, struct tensor *t)
 {
 	struct ml_pb_field f;
 	int r;
@@ -196,6 +211,10 @@ static int tensor_fields(struct onnx *o, struct ml_pb *pb, struct tensor *t)
 			r = ml_pb_want(&f, ML_PB_VARINT, o->diag);
 			t->location = f.val;
 			break;
+		case TENSOR_EXTERNAL:
+			if (o->external)
+				r = entry(o, pb, &f, t);
+			break;
 		case TENSOR_NAME: r = note(o, &f, &t->name); break;
 		case TENSOR_RAW:
 		case TENSOR_FLOATS:
@@ -203,7 +222,7 @@ static int tensor_fields(struct onnx *o, struct ml_pb *pb, struct tensor *t)
 		case TENSOR_INT32S:
 		case TENSOR_INT64S:
 		case TENSOR_UINT64S:
-			t->data[f.num] = (struct str){f.off, f.len};
+			t->data[f.num] = (struct ml_onnx_str){f.off, f.len};
 			if (t->parts[f.num] < 2)
 				t->parts[f.num]++;
 			break;
@@ -215,15 +234,75 @@ static int tensor_fields(struct onnx *o, struct ml_pb *pb, struct tensor *t)
 	return r;
 }
 
+/* A decimal number; *v stays as it is where there is none. */
+static int decimal(struct ml_onnx *o, const struct ml_onnx_str *s, uint64_t *v)
+{
+	uint8_t b[20];
+	uint64_t n = 0;
+	size_t i;
+	int r;
+
+	if (s->len == 0)
+		return ML_OK;
+	r = s->len > sizeof b ? ML_EFORMAT :
+		ml_src_read(o->src, s->off, b, (size_t)s->len, o->diag);
+	for (i = 0; r == ML_OK && i < s->len; i++)
+		if (b[i] < '0' || b[i] > '9' || !ml_mul_ok(n, 10, &n) ||
+			!ml_add_ok(n, b[i] - '0', &n))
+			r = ML_EFORMAT;
+	if (r == ML_EFORMAT)
+		return ml_fail(o->diag, r, s->off,
+			"bad onnx number at %llu", (unsigned long long)s->off);
+	*v = n;
+	return r;
+}
+
+static int external(struct ml_onnx *o, const struct tensor *t)
+{
+	unsigned dtype = t->type < sizeof dtypes / sizeof *dtypes ?
+		dtypes[t->type] : ML_DT_OPAQUE;
+	uint64_t whole = dtype == ML_DT_OPAQUE ? ML_NOWHERE :
+		ml_fit_bytes(dtype, t->rank, t->shape);
+	uint64_t len = whole, off = 0;
+	struct ml_onnx_external e;
+	char *path;
+	int r = decimal(o, &t->off, &off);
+
+	if (r == ML_OK)
+		r = decimal(o, &t->len, &len);
+	if (r < 0 || len == ML_NOWHERE || t->where.len == 0 ||
+		t->where.len > ML_NAME_MAX)
+		return r;
+	path = malloc((size_t)t->where.len);
+	if (!path)
+		return ml_fail(
+			o->diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	r = ml_src_read(o->src, t->where.off, path, (size_t)t->where.len,
+		o->diag);
+	if (r == ML_OK)
+		r = ml_onnx_name(o, &t->name);
+	e = (struct ml_onnx_external){o->name, (size_t)t->name.len, path,
+		(size_t)t->where.len, dtype, t->rank, t->shape, off, len};
+	if (len != whole) { /* as in ml_fit_add: the length is a fact */
+		e.dtype = ML_DT_OPAQUE;
+		e.rank = 1;
+		e.shape = &len;
+	}
+	if (r == ML_OK)
+		r = o->external(o->arg, &e);
+	free(path);
+	return r;
+}
+
 /* Adds a TensorProto when its bytes lie in one piece in the file. */
-static int tensor(struct onnx *o, const struct ml_pb *in,
+static int tensor(struct ml_onnx *o, const struct ml_pb *in,
 	const struct ml_pb_field *f, struct alias *alias, int init)
 {
 	static const uint8_t fields[] = {TENSOR_RAW, TENSOR_FLOATS,
 		TENSOR_DOUBLES, TENSOR_INT32S, TENSOR_INT64S, TENSOR_UINT64S};
 	struct ml_pb pb = ml_pb_enter(in, f);
 	struct tensor t = {0};
-	struct str s;
+	struct ml_onnx_str s;
 	unsigned i, field = 0, dtype = ML_DT_OPAQUE;
 	size_t len;
 	void *p;
@@ -233,6 +312,8 @@ static int tensor(struct onnx *o, const struct ml_pb *in,
 		r = tensor_fields(o, &pb, &t);
 	if (r < 0)
 		return r;
+	if (o->external)
+		return t.location == 1 ? external(o, &t) : ML_OK;
 	/* a field that comes in pieces, or number by number, is none */
 	for (i = 0; i < sizeof fields && field == 0; i++)
 		if (t.parts[fields[i]] == 1 && t.data[fields[i]].len > 0)
@@ -250,7 +331,7 @@ static int tensor(struct onnx *o, const struct ml_pb *in,
 	s = t.name;
 	if (s.len == 0 && alias)
 		s = alias->s;
-	r = name(o, &s);
+	r = ml_onnx_name(o, &s);
 	if (r < 0)
 		return r;
 	len = (size_t)s.len;
@@ -272,13 +353,13 @@ static int tensor(struct onnx *o, const struct ml_pb *in,
 	if (r < 0)
 		return r;
 	o->init = p;
-	o->init[o->ninit++] = (struct init){
+	o->init[o->ninit++] = (struct ml_onnx_init){
 		.name = o->m->span[o->m->nspan - 1].name, .name_len = len,
 		.span = o->m->nspan - 1, .varints = field == TENSOR_INT32S};
 	return ML_OK;
 }
 
-static int sparse(struct onnx *o, const struct ml_pb *in,
+static int sparse(struct ml_onnx *o, const struct ml_pb *in,
 	const struct ml_pb_field *f, struct alias *alias)
 {
 	struct ml_pb pb = ml_pb_enter(in, f);
@@ -300,29 +381,17 @@ static int sparse(struct onnx *o, const struct ml_pb *in,
 
 /* ===== graphs =========================================================== */
 
-static int graph(struct onnx *o, const struct ml_pb *in,
+static int graph(struct ml_onnx *o, const struct ml_pb *in,
 	const struct ml_pb_field *f, unsigned depth);
 
-/* Whether a string of the file is `text`; negative on failure. */
-static int is(struct onnx *o, const struct str *s, const char *text)
-{
-	char b[OPNAME_MAX];
-	int r;
-
-	if (s->len != strlen(text) || s->len > sizeof b)
-		return 0;
-	r = ml_src_read(o->src, s->off, b, (size_t)s->len, o->diag);
-	return r < 0 ? r : memcmp(b, text, (size_t)s->len) == 0;
-}
-
 /* Leaves *axis alone unless this is the attribute "axis". */
-static int attribute(struct onnx *o, const struct ml_pb *in,
+static int attribute(struct ml_onnx *o, const struct ml_pb *in,
 	const struct ml_pb_field *f, struct alias *alias, int64_t *axis,
 	unsigned depth)
 {
 	struct ml_pb pb = ml_pb_enter(in, f);
 	struct ml_pb_field g;
-	struct str s = {0, 0};
+	struct ml_onnx_str s = {0, 0};
 	uint64_t v = 0;
 	int r = ml_pb_want(f, ML_PB_LEN, o->diag);
 
@@ -354,15 +423,15 @@ static int attribute(struct onnx *o, const struct ml_pb *in,
 }
 
 /* Remembers the node when it gives scales to a constant. */
-static int use(struct onnx *o, const struct str *op,
-	const struct str input[INPUTS], const int64_t *axis)
+static int use(struct ml_onnx *o, const struct ml_onnx_str *op,
+	const struct ml_onnx_str input[INPUTS], const int64_t *axis)
 {
 	size_t i;
 	void *p;
 	int r;
 
 	for (i = 0; i < sizeof users / sizeof *users; i++) {
-		const struct str *x = &input[users[i].first];
+		const struct ml_onnx_str *x = &input[users[i].first];
 
 		r = is(o, op, users[i].op);
 		if (r < 0)
@@ -376,19 +445,19 @@ static int use(struct onnx *o, const struct str *op,
 		if (r < 0)
 			return r;
 		o->use = p;
-		o->use[o->nuse++] = (struct use){x[0], x[1], x[2],
+		o->use[o->nuse++] = (struct ml_onnx_use){x[0], x[1], x[2],
 			*axis == INT64_MAX ? users[i].axis : *axis};
 	}
 	return ML_OK;
 }
 
-static int node(struct onnx *o, const struct ml_pb *in,
+static int node(struct ml_onnx *o, const struct ml_pb *in,
 	const struct ml_pb_field *f, unsigned depth)
 {
 	struct ml_pb pb = ml_pb_enter(in, f);
 	struct ml_pb_field g;
-	struct str input[INPUTS] = {{0, 0}}, out = {0, 0}, own = {0, 0};
-	struct str op = {0, 0}, ignored;
+	struct ml_onnx_str input[INPUTS] = {{0, 0}}, out = {0, 0}, own = {0, 0};
+	struct ml_onnx_str op = {0, 0}, ignored;
 	struct alias alias;
 	int64_t axis = INT64_MAX;
 	unsigned nin = 0, nout = 0;
@@ -428,7 +497,7 @@ static int node(struct onnx *o, const struct ml_pb *in,
 	return r < 0 ? r : use(o, &op, input, &axis);
 }
 
-static int graph(struct onnx *o, const struct ml_pb *in,
+static int graph(struct ml_onnx *o, const struct ml_pb *in,
 	const struct ml_pb_field *f, unsigned depth)
 {
 	struct ml_pb pb = ml_pb_enter(in, f);
@@ -454,7 +523,7 @@ static int graph(struct onnx *o, const struct ml_pb *in,
 	return r;
 }
 
-static int function(struct onnx *o, const struct ml_pb *in,
+static int function(struct ml_onnx *o, const struct ml_pb *in,
 	const struct ml_pb_field *f)
 {
 	struct ml_pb pb = ml_pb_enter(in, f);
@@ -475,7 +544,7 @@ static int function(struct onnx *o, const struct ml_pb *in,
 	return r;
 }
 
-static int training(struct onnx *o, const struct ml_pb *in,
+static int training(struct ml_onnx *o, const struct ml_pb *in,
 	const struct ml_pb_field *f)
 {
 	struct ml_pb pb = ml_pb_enter(in, f);
@@ -490,173 +559,6 @@ static int training(struct onnx *o, const struct ml_pb *in,
 		if (r < 0)
 			return r;
 	}
-	return r;
-}
-
-/* ===== scales =========================================================== */
-
-static int compare(const char *a, size_t na, const char *b, size_t nb)
-{
-	int c = memcmp(a, b, na < nb ? na : nb);
-
-	return c ? c : (na > nb) - (na < nb);
-}
-
-static int by_name(const void *va, const void *vb)
-{
-	const struct init *a = va, *b = vb;
-	int c = compare(a->name, a->name_len, b->name, b->name_len);
-
-	return c ? c : (a->span > b->span) - (a->span < b->span);
-}
-
-/* The first initializer of that name; *found is NULL when there is none. */
-static int find(struct onnx *o, const struct str *s, struct init **found)
-{
-	size_t lo = 0, hi = o->ninit, mid;
-	struct init *e;
-	int r = name(o, s);
-
-	*found = NULL;
-	if (r < 0)
-		return r;
-	while (lo < hi) {
-		mid = lo + (hi - lo) / 2;
-		e = &o->init[mid];
-		if (compare(e->name, e->name_len, o->name, (size_t)s->len) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo < o->ninit) {
-		e = &o->init[lo];
-		if (e->name_len == s->len &&
-			memcmp(e->name, o->name, (size_t)s->len) == 0)
-			*found = e;
-	}
-	return ML_OK;
-}
-
-/* Bytes of an integer type, negative when it is signed, else 0. */
-static int int_width(unsigned dtype)
-{
-	switch (dtype) {
-	case ML_DT_U8: return 1;
-	case ML_DT_I8: return -1;
-	case ML_DT_U16: return 2;
-	case ML_DT_I16: return -2;
-	case ML_DT_U32: return 4;
-	case ML_DT_I32: return -4;
-	default: return 0;
-	}
-}
-
-/* A number of up to 4 bytes; its sign is spread when width is negative. */
-static int64_t widen(const uint8_t b[4], int width)
-{
-	uint64_t v = ml_load32(b), sign;
-
-	if (width > 0)
-		return (int64_t)v;
-	sign = (uint64_t)1 << (8 * -width - 1);
-	return (int64_t)(v ^ sign) - (int64_t)sign;
-}
-
-/* Reads q->n zero points; 1, or 0 when there are not just as many. */
-static int zeros(struct onnx *o, const struct init *z, struct ml_quant *q)
-{
-	const struct ml_span *sp = &o->m->span[z->span];
-	uint64_t at = sp->off, left = sp->len, v;
-	uint8_t b[ML_VARINT_MAX];
-	int width = int_width(sp->dtype), r;
-	size_t size = (size_t)abs(width), n;
-	uint32_t i;
-
-	if (z->varints ? left < q->n : !width || left != q->n * size)
-		return 0;
-	for (i = 0; i < q->n; i++, at += n, left -= n) {
-		n = z->varints ? sizeof b : size;
-		if (n > left)
-			n = (size_t)left;
-		memset(b, 0, sizeof b);
-		r = ml_src_read(o->src, at, b, n, o->diag);
-		if (r < 0)
-			return r;
-		if (z->varints) {
-			n = ml_varint(b, n, &v);
-			if (n == 0)
-				return 0;
-			ml_store32(b, (uint32_t)v); /* the schema's int32 */
-		}
-		q->zero[i] = widen(b, z->varints ? -4 : width);
-	}
-	return left == 0;
-}
-
-/* Whether the scales go with the tensor; *axis becomes ml_quant's. */
-static int suits(const struct ml_span *x, const struct ml_span *scale,
-	int64_t *axis)
-{
-	uint64_t n = scale->len / 4;
-
-	if (!int_width(x->dtype) && x->dtype != ML_DT_U4 &&
-		x->dtype != ML_DT_I4)
-		return 0;
-	if (scale->dtype != ML_DT_F32 || scale->rank > 1 || n == 0 ||
-		n > ML_QUANT_MAX)
-		return 0;
-	if (n == 1) {
-		*axis = -1;
-		return 1;
-	}
-	if (*axis < 0)
-		*axis += x->rank;
-	return *axis >= 0 && *axis < x->rank && x->shape[*axis] == n;
-}
-
-static int quantise(struct onnx *o, const struct use *u)
-{
-	struct init *x, *s = NULL, *z = NULL;
-	const struct ml_span *scale;
-	struct ml_quant *q;
-	int64_t axis = u->axis;
-	uint32_t i, bits;
-	uint8_t b[4] = {0};
-	int r = find(o, &u->x, &x);
-
-	if (r == ML_OK && x)
-		r = find(o, &u->scale, &s);
-	if (r < 0 || !x || !s)
-		return r;
-	if (u->zero.len > 0) {
-		r = find(o, &u->zero, &z);
-		if (r < 0 || !z)
-			return r;
-	}
-	scale = &o->m->span[s->span];
-	if (x->tried || !suits(&o->m->span[x->span], scale, &axis))
-		return ML_OK;
-	/* once, lest many nodes read the same long list */
-	x->tried = 1;
-	r = ml_quant_new(
-		&q, (int32_t)axis, (size_t)(scale->len / 4), o->diag);
-	if (r < 0)
-		return r;
-	for (i = 0; r == ML_OK && i < q->n; i++) {
-		r = ml_src_read(o->src, scale->off + 4 * (uint64_t)i, b, 4,
-			o->diag);
-		bits = ml_load32(b);
-		memcpy(&q->scale[i], &bits, 4);
-	}
-	if (r == ML_OK)
-		r = z ? zeros(o, z, q) : 1;
-	if (r > 0) {
-		o->m->span[x->span].quant = q;
-		return ML_OK;
-	}
-	free(q->scale);
-	free(q->zero);
-	free(q);
 	return r;
 }
 
@@ -681,26 +583,26 @@ static int probe(const uint8_t *head, size_t n)
 	while (at < n) {
 		k = ml_varint(head + at, n - at, &tag);
 		if (k == 0)
-			return at > 0 && n - at < ML_VARINT_MAX;
+			return at > 0 && n - at < ML_VARINT_MAX ? ML_MAYBE : 0;
 		if (model_wire(tag >> 3) != (int)(tag & 7))
 			return 0;
 		at += k;
 		k = ml_varint(head + at, n - at, &v);
 		if (k == 0)
-			return n - at < ML_VARINT_MAX;
+			return n - at < ML_VARINT_MAX ? ML_MAYBE : 0;
 		at += k;
 		if (tag >> 3 == MODEL_GRAPH)
-			return 1;
+			return ML_MAYBE;
 		if ((tag & 7) == ML_PB_LEN) {
 			if (v > n - at)
-				return 1;
+				return ML_MAYBE;
 			at += (size_t)v;
 		}
 	}
-	return n > 0;
+	return n > 0 ? ML_MAYBE : 0;
 }
 
-static int model(struct onnx *o)
+static int model(struct ml_onnx *o)
 {
 	struct ml_pb pb = {o->src, 0, ml_src_size(o->src)};
 	struct ml_pb_field f;
@@ -729,21 +631,34 @@ static int model(struct onnx *o)
 
 static int walk(struct ml_src *s, struct ml_model *m, struct ml_diag *diag)
 {
-	struct onnx o = {.src = s, .m = m, .diag = diag};
-	size_t i;
+	struct ml_onnx o = {.src = s, .m = m, .diag = diag};
 	int r;
 
 	o.name = malloc(SCRATCH_MAX);
 	if (!o.name)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	r = model(&o);
-	if (r == ML_OK && o.nuse > 0 && o.ninit > 0) {
-		qsort(o.init, o.ninit, sizeof *o.init, by_name);
-		for (i = 0; r == ML_OK && i < o.nuse; i++)
-			r = quantise(&o, &o.use[i]);
-	}
+	if (r == ML_OK && o.nuse > 0)
+		r = ml_onnx_quantise(&o);
 	free(o.use);
 	free(o.init);
+	free(o.name);
+	return r;
+}
+
+int ml_onnx_externals(struct ml_src *s,
+	int (*each)(void *arg, const struct ml_onnx_external *e), void *arg,
+	struct ml_diag *diag)
+{
+	struct ml_onnx o = {
+		.src = s, .diag = diag, .external = each, .arg = arg};
+	int r;
+
+	o.name = malloc(SCRATCH_MAX);
+	if (!o.name)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	r = model(&o);
+	free(o.use);
 	free(o.name);
 	return r;
 }

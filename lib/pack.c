@@ -15,6 +15,7 @@
 
 #include "blockio.h"
 #include "bytes.h"
+#include "elem.h"
 #include "hdr.h"
 #include "mldec.h"
 #include "ops.h"
@@ -112,6 +113,8 @@ static int read_op(const uint8_t **q, const uint8_t *end,
 {
 	const int err = ml_op_read(q, end, v, diag);
 
+	if (!err) /* what every decoder knows */
+		v->type = ml_plain_twin(v->type);
 	if (!err && v->op == ML_OP_ALONE) {
 		v->op = ML_OP_LIT;
 		v->type = 0;

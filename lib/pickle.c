@@ -27,7 +27,7 @@ struct machine {
 	uint64_t left; /* of ML_PICKLE_MAX */
 	uint32_t *stack, *memo;
 	uint32_t depth, stack_cap;
-	uint32_t memos, memo_cap; /* memos: as PUT by MEMOIZE */
+	uint32_t memos, memo_cap; /* memos: values kept so far */
 };
 
 static int bad(struct machine *m, const char *why)

@@ -118,12 +118,12 @@ static int find_end64(struct ml_src *s, uint64_t end, uint64_t *at,
 		return err;
 	if (ml_load32(b + 4) != 0 || ml_load32(b + 16) > 1)
 		return ml_fail(diag, ML_EFORMAT, here, "zip on several disks");
-	/* where it says, or, with something before the zip, right here */
-	*at = ml_load64(b + 8);
-	if (*at <= here - END64)
-		err = has_sig(s, *at, END64_SIG, found, diag);
-	if (!err && !*found) {
-		*at = here - END64;
+	/* right here, or, with something between them, where it says: that may
+	 * be the record of another zip when several lie one after another */
+	*at = here - END64;
+	err = has_sig(s, *at, END64_SIG, found, diag);
+	if (!err && !*found && ml_load64(b + 8) < here - END64) {
+		*at = ml_load64(b + 8);
 		err = has_sig(s, *at, END64_SIG, found, diag);
 	}
 	return err || !*found ? err : ml_src_read(s, *at, rec, END64, diag);

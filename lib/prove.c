@@ -8,6 +8,7 @@
 
 #include "ml.h"
 #include "mldec.h"
+#include "temp.h"
 
 #define PIECE 65536
 
@@ -100,34 +101,18 @@ static int prove(struct ml_src *patch, struct ml_src *base, struct proof *pf,
 	return err;
 }
 
-/* An unlinked file where the spools lie. */
 static int scratch(FILE **f, struct ml_diag *diag)
 {
-	static const char leaf[] = "/ml-patch.XXXXXX";
-	const char *dir = getenv("TMPDIR");
-	size_t len;
-	char *path;
-	int fd;
+	int fd, err = ml_temp_fd(&fd, diag);
 
-	if (!dir || !*dir)
-		dir = "/tmp";
-	len = strlen(dir);
-	path = malloc(len + sizeof(leaf));
-	if (!path)
-		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
-	memcpy(path, dir, len);
-	memcpy(path + len, leaf, sizeof(leaf));
-	fd = mkstemp(path);
-	if (fd >= 0) {
-		unlink(path);
-		*f = fdopen(fd, "w+b");
-		if (!*f)
-			close(fd);
-	}
-	free(path);
-	if (!*f)
-		return ml_fail_errno(diag, "cannot make a temporary file");
-	return ML_OK;
+	if (err)
+		return err;
+	*f = fdopen(fd, "w+b");
+	if (*f)
+		return ML_OK;
+	err = ml_fail_errno(diag, "cannot make a temporary file");
+	close(fd);
+	return err;
 }
 
 int ml_pack_proven(struct ml_packer *p, const struct ml_patch_info *info,

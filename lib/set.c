@@ -11,6 +11,8 @@
 /* The order matters where two know the same member: the first keeps it. */
 const struct ml_guide *const ml_guides[] = {
 	&ml_guide_dcp,
+	&ml_guide_onnx,
+	&ml_guide_openvino,
 	NULL,
 };
 

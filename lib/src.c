@@ -12,6 +12,7 @@
 
 #include "ml.h"
 #include "bytes.h"
+#include "temp.h"
 
 #define CACHE 65536
 #define COPY 262144 /* bytes per read when spooling */
@@ -76,43 +77,12 @@ int ml_src_view(struct ml_src **out, struct ml_src *of, uint64_t off,
 	return ML_OK;
 }
 
-/* A descriptor of an unlinked temporary file, or -1 with errno. */
-static int temp_fd(int *err, struct ml_diag *diag)
-{
-	static const char leaf[] = "/ml-spool.XXXXXX";
-	const char *dir = getenv("TMPDIR");
-	char *path;
-	size_t len;
-	int fd;
-
-	if (!dir || !*dir)
-		dir = "/tmp";
-	len = strlen(dir);
-	path = malloc(len + sizeof(leaf));
-	if (!path) {
-		*err = ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
-		return -1;
-	}
-	memcpy(path, dir, len);
-	memcpy(path + len, leaf, sizeof(leaf));
-	fd = mkstemp(path);
-	if (fd < 0) {
-		*err = ml_fail_errno(diag, "cannot make a temporary file");
-	} else {
-		unlink(path);
-		fcntl(fd, F_SETFD, FD_CLOEXEC);
-	}
-	free(path);
-	return fd;
-}
-
 int ml_src_spool(struct ml_src **out, struct ml_diag *diag)
 {
-	int err = ML_OK;
-	const int fd = temp_fd(&err, diag);
+	int fd, err = ml_temp_fd(&fd, diag);
 
 	*out = NULL;
-	if (fd < 0)
+	if (err)
 		return err;
 	*out = src_new(fd, 1, 0);
 	if (!*out) {

@@ -287,10 +287,12 @@ static int below(const char *path, const char *dir, size_t n)
 
 static int judge(struct items *v, struct ml_diag *diag)
 {
-	const struct item *it, *end = v->item + v->n, *leaf = NULL, *file;
+	const struct item *it, *end, *leaf = NULL, *file;
 
-	if (v->n > 0)
-		qsort(v->item, v->n, sizeof(*v->item), by_path);
+	if (v->n == 0)
+		return ML_OK;
+	end = v->item + v->n;
+	qsort(v->item, v->n, sizeof(*v->item), by_path);
 	for (it = v->item; it < end; it++) {
 		if (it > v->item && strcmp(it[-1].path, it->path) == 0)
 			return refuse(diag, it->path, "is there twice");

@@ -96,7 +96,8 @@ static int head(struct ml_unzip *u, uint64_t left, struct ml_op_view *v,
 
 	while ((v->op = model_op(rc, s, 0)) == ML_OP_DESC) {
 		model_desc(rc, s);
-		if (s->type >= ML_NTYPE)
+		if (s->type >= ML_NTYPE ||
+			(s->type >= ML_TYPE_BLOCK && !s->lay->block))
 			return ml_fail(diag, ML_EVERSION, ML_NOWHERE,
 				"unknown element type %u", s->type);
 		if (rc->p == rc->lim && rc->code == 0)
@@ -126,6 +127,27 @@ static int head(struct ml_unzip *u, uint64_t left, struct ml_op_view *v,
 	return ML_OK;
 }
 
+/* The same of blocks whose scales and codes are told apart. */
+static void blocks(struct ml_unzip *u, const struct ml_op_view *v, size_t n)
+{
+	const enum ml_bform form = (enum ml_bform)(v->type - ML_TYPE_BLOCK);
+	const size_t w = ml_type_bytes(v->type);
+	struct ml_qblock k;
+	size_t at;
+
+	for (at = 0; at < n; at += w) {
+		ml_qblock_begin(&k, form, v->op == ML_OP_ALONE, u->st.avg);
+		if (v->op == ML_OP_DIFF)
+			ml_qblock_bits(form, &k.b, u->base + at, 0);
+		while (k.step < k.steps)
+			model_block(&u->rc, &u->st, &k);
+		ml_qblock_bits(form, &k.t, u->data + at, 1);
+		if (v->op == ML_OP_DIFF)
+			ml_qblock_residual(v->type, u->base + at, u->data + at,
+				u->data + at);
+	}
+}
+
 /* n bytes of elements: to u->data the elements, or the residuals of a DIFF
  * against u->base. */
 static void elements(struct ml_unzip *u, const struct ml_op_view *v, size_t n)
@@ -136,6 +158,10 @@ static void elements(struct ml_unzip *u, const struct ml_op_view *v, size_t n)
 	uint8_t *p = u->data, *b = u->base, *end = p + n;
 	unsigned f, j;
 
+	if (v->type >= ML_TYPE_BLOCK) {
+		blocks(u, v, n);
+		return;
+	}
 	for (f = 0; p < end; f = (f + 1) % t->nfield) {
 		unsigned kind = t->f[f].kind, w = ml_kind_bytes[kind];
 		unsigned bits = ml_kind_bits(kind), eb = ml_kind_ebits[kind];
@@ -195,10 +221,10 @@ static int body(struct ml_unzip *u, const struct ml_op_view *v, int look,
 				r = ml_src_read(u->bsrc, at, u->base, k, diag);
 			if (r)
 				break;
-			if (v->op == ML_OP_DIFF && v->type >= ML_TYPE_SWAPPED)
+			if (v->op == ML_OP_DIFF && ml_type_swapped(v->type))
 				ml_swap(u->base, (unsigned)unit, k / unit);
 			elements(u, v, k);
-			if (v->type >= ML_TYPE_SWAPPED)
+			if (ml_type_swapped(v->type))
 				ml_swap(v->op == ML_OP_DIFF ? u->base :
 					u->data, (unsigned)unit, k / unit);
 		}
@@ -219,11 +245,13 @@ static void tell_op(const struct ml_unzip *u, const struct ml_op_view *v,
 	};
 	static const char *const type[ML_NTYPE] = {
 		"bytes", "i8", "i16", "i32", "i64", "f16", "bf16", "f32",
-		"f64", "f8e4", "f8e5", "u4", "iq4_nl", "q4_1", "q5_0", "q5_1",
+		"f64", "f8e4", "f8e5", "u4", "iq4_nl", "q4_1", "q5_0", "q5_1", "q4_0", "q8_0",
 		"f16+i8", "q8_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k",
 		"q8_k", "iq4_xs", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs",
 		"iq3_s", "iq1_s", "iq1_m", "tq1_0", "tq2_0", "mxfp4", "q4_0",
-		"q8_0", "i16be", "i32be", "f16be", "f32be", "f64be"
+		"q8_0", "i16be", "i32be", "f16be", "f32be",
+		"f64be", "q4_k", "q5_k", "q6_k", "q3_k", "q2_k", "q4_1",
+		"q5_0", "q5_1"
 	};
 
 	o->op = name[v->op];

@@ -85,7 +85,7 @@ load ../helper
 	refuse 3 ml-ls absent
 	refuse 3 ml-info absent
 	says "'absent'"
-	refuse 3 ml-split .
+	refuse 3 ml-join .
 }
 
 @test "hostile names are escaped in messages" {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * inject CALLS N FAULT COMMAND...: runs the command and spoils the Nth system
- * call among CALLS (read,pread,write,fsync,rename,open) on which nothing of
- * the program's start is counted: FAULT is an errno name (EIO, ENOSPC, EINTR,
- * ENOMEM), or "short" to let a read or write move half of its bytes. With N
- * followed by "+" all later ones fail, too.
+ * call among CALLS (read,pread,write,fsync,rename,open,mkdir,unlink) on which
+ * nothing of the program's start is counted: FAULT is an errno name (EIO,
+ * ENOSPC, EINTR, ENOMEM, EACCES, EINVAL), or "short" to let a read or write
+ * move half of its bytes, or KILL or TERM for that signal before the call. With
+ * N followed by "+" all later ones fail, too.
  *
  * Done with ptrace, because stdio reaches the kernel by ways that a preloaded
  * library does not see. The status is the command's; 100: the fault was never
@@ -125,7 +126,7 @@ static const struct {
 	{"read", {SYS_read, SYS_readv, -1}},
 	{"pread", {SYS_pread64, SYS_preadv, -1}},
 	{"write", {SYS_write, SYS_writev, SYS_pwrite64}},
-	{"fsync", {SYS_fsync, SYS_fdatasync, -1}},
+	{"fsync", {SYS_fsync, SYS_fdatasync, SYS_syncfs}},
 	{"rename", {SYS_renameat, SYS_renameat2,
 #ifdef SYS_rename
 		SYS_rename
@@ -134,6 +135,13 @@ static const struct {
 #endif
 		}},
 	{"open", {SYS_openat, -1, -1}},
+#ifdef SYS_mkdir
+	{"mkdir", {SYS_mkdirat, SYS_mkdir, -1}},
+	{"unlink", {SYS_unlinkat, SYS_unlink, SYS_rmdir}},
+#else
+	{"mkdir", {SYS_mkdirat, -1, -1}},
+	{"unlink", {SYS_unlinkat, -1, -1}},
+#endif
 };
 
 /* Words of the user on stderr are not what is tested. */
@@ -165,7 +173,8 @@ static int fault_by_name(const char *s)
 		const char *name;
 		int e;
 	} names[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EINTR", EINTR},
-		{"ENOMEM", ENOMEM}, {"EACCES", EACCES}, {"short", 0}};
+		{"ENOMEM", ENOMEM}, {"EACCES", EACCES}, {"EINVAL", EINVAL},
+		{"short", 0}, {"KILL", -SIGKILL}, {"TERM", -SIGTERM}};
 	size_t i;
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -254,6 +263,13 @@ int main(int argc, char **argv)
 				set(pid, &r);
 			}
 			continue;
+		}
+		if (error < 0) {
+			kill(pid, -error);
+			if (-error != SIGKILL)
+				continue;
+			waitpid(pid, &status, 0);
+			return 128 + SIGKILL;
 		}
 		forget_call(pid, &r);
 		set(pid, &r);

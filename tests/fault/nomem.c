@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Preloaded: the allocation number FAULT_N fails, and, with FAULT_ALL, those
  * after it. FAULT_DONE names a file that is made when one failed. libcrypto's
- * are spared: it crashes by itself when its first ones fail. */
+ * and libarchive's are spared: they crash by themselves when their first ones
+ * fail. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +13,10 @@
 #include <unistd.h>
 
 static unsigned long count, at;
-static uintptr_t spared_from, spared_to;
+static struct {
+	uintptr_t from, to;
+} spared[2];
+static size_t spared_n;
 static int all;
 static const char *done;
 
@@ -22,17 +26,21 @@ static int find_spared(struct dl_phdr_info *info, size_t size, void *arg)
 
 	(void)size;
 	(void)arg;
-	if (!strstr(info->dlpi_name, "libcrypto"))
+	if (!strstr(info->dlpi_name, "libcrypto") &&
+		!strstr(info->dlpi_name, "libarchive"))
 		return 0;
 	for (i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
 
-		if (p->p_type == PT_LOAD && (p->p_flags & PF_X)) {
-			spared_from = info->dlpi_addr + p->p_vaddr;
-			spared_to = spared_from + p->p_memsz;
+		if (p->p_type == PT_LOAD && (p->p_flags & PF_X) &&
+			spared_n < 2) {
+			spared[spared_n].from = info->dlpi_addr + p->p_vaddr;
+			spared[spared_n].to =
+				spared[spared_n].from + p->p_memsz;
+			spared_n++;
 		}
 	}
-	return 1;
+	return 0;
 }
 
 /* Counts from here on: what the loader takes is not ours. */
@@ -49,8 +57,12 @@ __attribute__((constructor)) static void begin(void)
 static int fails(const void *caller)
 {
 	const uintptr_t a = (uintptr_t)caller;
+	size_t i;
 
-	if (at == 0 || (a >= spared_from && a < spared_to))
+	for (i = 0; i < spared_n; i++)
+		if (a >= spared[i].from && a < spared[i].to)
+			return 0;
+	if (at == 0)
 		return 0;
 	if (++count < at || (count > at && !all))
 		return 0;

@@ -16,13 +16,13 @@ static void fuzz_container(const char *format, const uint8_t *p, size_t n)
 		for (i = 0; i < m.nspan; i++) {
 			const struct ml_span *sp = &m.span[i];
 
-			MUST(sp->off == at && sp->len <= n - at);
+			MUST(sp->off == at && sp->len <= m.size - at);
 			MUST(sp->rank <= ML_RANK_MAX && sp->name != NULL);
 			MUST(!sp->quant || (sp->quant->n > 0 &&
 				sp->quant->axis < sp->rank));
 			at += sp->len;
 		}
-		MUST(at == n);
+		MUST(at == m.size && (m.image || at == n));
 	} else {
 		MUST(diag.why[0] != '\0');
 	}

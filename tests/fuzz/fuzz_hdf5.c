@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+#include "container.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	fuzz_container("hdf5", data, size);
+	return 0;
+}
