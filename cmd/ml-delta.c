@@ -9,12 +9,13 @@
 const char ml_prog[] = "ml-delta";
 
 static const char usage[] =
-	"usage: ml-delta [-hqvV] [-o file] base target\n"
+	"usage: ml-delta [-hqvVz] [-o file] base target\n"
 	"Writes what the stream of target has and the stream of base has not,\n"
 	"as a delta stream. One of them may be '-'.\n"
 	"  -o file  write to file (standard output)\n"
 	"  -q       no progress\n"
 	"  -v       a line per tensor on standard error\n"
+	"  -z       no casts of the base to other element types\n"
 	"  -h, -V   this help, the version\n";
 
 /* A model, all of it. */
@@ -75,7 +76,9 @@ int main(int argc, char **argv)
 	struct ml_delta_opt opt = {.progress = progress_told};
 	struct ml_sink sink = {.span = put_span, .block = put_block};
 	const char *output = NULL, *path[2];
-	int quiet = 0, verbose = 0, c, err;
+	int quiet = 0, verbose = 0, as_is = 0, c, err;
+	struct ml_cast_base cast = {0};
+	struct ml_casts casts;
 	struct side base, target;
 	struct progress pr;
 	struct ml_diag diag;
@@ -84,13 +87,14 @@ int main(int argc, char **argv)
 
 	/* arguments */
 	opterr = 0;
-	while ((c = getopt(argc, argv, ":ho:qvV")) != -1) {
+	while ((c = getopt(argc, argv, ":ho:qvVz")) != -1) {
 		switch (c) {
 		case 'h': help(usage);
 		case 'o': output = optarg; break;
 		case 'q': quiet = 1; break;
 		case 'v': verbose = 1; break;
 		case 'V': version();
+		case 'z': as_is = 1; break;
 		default: bad_option(usage, c);
 		}
 	}
@@ -114,15 +118,24 @@ int main(int argc, char **argv)
 	sink.ctx = &to;
 
 	/* stream */
+	err = as_is ? ML_OK : ml_cast_plan(&cast, &base.model, base.bytes,
+		&target.model, target.bytes, &diag);
+	if (err)
+		die_diag(path[1], err, &diag);
+	casts.c = cast.c;
+	casts.n = cast.n;
 	err = ml_out_open(&to, out.f, &head, &diag);
 	if (!err)
 		err = put_wraps(&to, ML_BASE_SIDE, &base, &diag);
 	if (!err)
 		err = put_wraps(&to, ML_TARGET_SIDE, &target, &diag);
+	if (!err)
+		err = ml_out_casts(&to, &casts, &diag);
 	if (err)
 		die_out(err, &diag);
 	progress_start(&pr, target.model.size, quiet || verbose);
-	err = ml_delta(&base.model, base.bytes, &target.model, target.bytes,
+	err = ml_delta(cast.src ? &cast.m : &base.model,
+		cast.src ? cast.src : base.bytes, &target.model, target.bytes,
 		&opt, &sink, &diag);
 	progress_end(&pr);
 	if (!err)
@@ -131,6 +144,7 @@ int main(int argc, char **argv)
 		die_either(path[1], out.f, err, &diag);
 
 	/* close */
+	ml_cast_base_free(&cast);
 	unload(&base);
 	unload(&target);
 	return out_close(&out);

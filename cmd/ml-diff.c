@@ -28,7 +28,7 @@ static const char usage[] =
 	"  -q          no warnings, no progress\n"
 	"  -r release  a counter for the header\n"
 	"  -v          a line per tensor on standard error\n"
-	"  -z          leave deflated parts as they are (as for nano, micro)\n"
+	"  -z          neither inflate parts nor cast tensors (so for nano, micro)\n"
 	"  -h, -V      this help, the version\n";
 
 #define NANO_MAX (UINT64_C(1) << 31) /* files of a nano patch are below */
@@ -105,7 +105,8 @@ static int pack_block(
 
 /* Fills the packer. */
 static void diff(struct ml_packer *p, const struct side *old,
-	const struct side *new, const struct option *o)
+	const struct ml_cast_base *cast, const struct side *new,
+	const struct option *o)
 {
 	struct ml_sink to_pack = {p, drop_span, pack_block};
 	struct ml_sink to_zip = {NULL, zip_span, zip_block};
@@ -124,9 +125,9 @@ static void diff(struct ml_packer *p, const struct side *old,
 		die_diag(new->path, err, &diag);
 	to_zip.ctx = zip;
 	progress_start(&pr, new->model.size, o->quiet || o->verbose);
-	err = ml_delta(&old->model, ml_model_src(&old->model, old->src),
-		&new->model, ml_model_src(&new->model, new->src), &opt,
-		&to_zip, &diag);
+	err = ml_delta(cast->src ? &cast->m : &old->model, cast->src ?
+		cast->src : ml_model_src(&old->model, old->src), &new->model,
+		ml_model_src(&new->model, new->src), &opt, &to_zip, &diag);
 	if (!err)
 		err = ml_zip_end(zip, &diag);
 	progress_end(&pr);
@@ -161,22 +162,30 @@ static void make(struct ml_patch_info *info, const struct side *old,
 	const struct side *new, const struct option *o, int literal,
 	struct ml_proven *out)
 {
+	struct ml_cast_base cast = {0};
 	struct ml_packer *p;
 	struct ml_diag diag;
 	int err = ml_pack_new(&p, &diag);
 
+	if (!err && !literal && !o->as_is)
+		err = ml_cast_plan(&cast, &old->model,
+			ml_model_src(&old->model, old->src), &new->model,
+			ml_model_src(&new->model, new->src), &diag);
+	info->casts.c = cast.c;
+	info->casts.n = cast.n;
 	info->base_wraps = ml_model_wraps(&old->model);
 	info->target_wraps = ml_model_wraps(&new->model);
 	if (!err && literal) {
 		info->base_wraps.n = info->target_wraps.n = 0;
 		err = ml_pack_literal(p, new->src, &diag);
 	} else if (!err) {
-		diff(p, old, new, o);
+		diff(p, old, &cast, new, o);
 	}
 	if (err)
 		die_diag(new->path, err, &diag);
 	prove(p, info, old->src, o, out);
 	ml_pack_free(p);
+	ml_cast_base_free(&cast);
 }
 
 /* Never larger than the target and a header, whatever the inputs. */

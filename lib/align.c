@@ -39,7 +39,7 @@ static int cmp_bytes(const char *a, size_t na, const char *b, size_t nb)
 	return c ? c : (na > nb) - (na < nb);
 }
 
-static int cmp_own(const struct ml_span *a, const struct ml_span *b)
+int ml_own_name_cmp(const struct ml_span *a, const struct ml_span *b)
 {
 	size_t na, nb;
 	const char *pa = own_name(a, &na), *pb = own_name(b, &nb);
@@ -49,7 +49,7 @@ static int cmp_own(const struct ml_span *a, const struct ml_span *b)
 
 static int cmp_label(const struct ml_span *a, const struct ml_span *b)
 {
-	int c = cmp_own(a, b);
+	int c = ml_own_name_cmp(a, b);
 
 	return c ? c : cmp_bytes(a->name, a->name_len, b->name, b->name_len);
 }
@@ -228,7 +228,7 @@ static int named(struct ml_align *a, struct search *s, struct ml_diag *diag)
 	if (!sp->name_len)
 		return ML_OK;
 	if (i == a->n || cmp(a->by_name[i], sp)) {
-		cmp = cmp_own;
+		cmp = ml_own_name_cmp;
 		i = lower(a->by_name, a->n, sp, cmp);
 	}
 	for (tries = 0; tries < TRIES && i < a->n; tries++, i++) {

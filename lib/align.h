@@ -20,4 +20,8 @@ int ml_align_find(struct ml_align *a, const struct ml_span *sp,
 	struct ml_src *tsrc, const struct ml_span **found, const char **how,
 	struct ml_diag *diag);
 
+/* Compares the tensors' own names: without the members of archives that they
+ * are in. */
+int ml_own_name_cmp(const struct ml_span *a, const struct ml_span *b);
+
 #endif

@@ -38,6 +38,7 @@ struct job {
 	struct ml_sha256 *sha;
 	struct ml_wrap_map map;
 	struct ml_src *image; /* of a base with deflated parts, or NULL */
+	struct ml_cast_base cast; /* of a base with casts */
 	struct ml_rewrap *rewrap; /* for a target with such, or NULL */
 	uint64_t written;
 	uint64_t nring; /* size of the ring, 0: none */
@@ -298,6 +299,7 @@ static int take_all(struct job *j, uint64_t end, struct ml_diag *diag)
 static int unwrap(struct job *j, const struct ml_hdr *h, uint64_t body,
 	struct ml_diag *diag)
 {
+	struct ml_casts casts;
 	int err;
 
 	if (!h->wrapped)
@@ -305,14 +307,14 @@ static int unwrap(struct job *j, const struct ml_hdr *h, uint64_t body,
 	err = j->f ? take_all(j, body + h->body_len, diag) : ML_OK;
 	if (!err)
 		err = ml_map_read(&j->map, j->psrc, body, h, diag);
-	if (!err && j->map.nbase && !j->bsrc)
+	if (!err && (j->map.nbase || j->map.ncast) && !j->bsrc)
 		err = ml_fail(diag, ML_EFORMAT, body,
-			"deflated parts of a base, but no base");
-	if (!err && j->map.nbase)
-		err = ml_image_of(&j->image, j->bsrc, j->map.base,
-			j->map.nbase, h->base_image, diag);
-	if (!err && j->image)
-		j->bsrc = j->image;
+			"parts of a base, but no base");
+	casts.c = j->map.cast;
+	casts.n = j->map.ncast;
+	if (!err && j->bsrc)
+		err = ml_base_open(&j->bsrc, &j->image, &j->cast, j->map.base,
+			j->map.nbase, j->map.base_image, &casts, diag);
 	if (!err && j->map.ntarget)
 		err = ml_rewrap_new(&j->rewrap, j->map.target,
 			j->map.ntarget, to_file, j, diag);
@@ -433,6 +435,7 @@ static void job_free(struct job *j)
 {
 	ml_sha256_free(j->sha);
 	ml_src_free(j->spool);
+	ml_cast_base_free(&j->cast);
 	ml_src_free(j->image);
 	ml_src_free(j->whole);
 	ml_rewrap_free(j->rewrap);

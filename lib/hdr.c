@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "cast.h"
 #include "hdr.h"
 #include "mldec.h"
 #include "ops.h"
@@ -20,6 +21,22 @@ int ml_get_varint(const uint8_t **p, const uint8_t *end, uint64_t *v)
 			return b || !shift ? 1 : -1; /* shortest form only */
 	}
 	return shift < 7 * ML_VARINT_MAX ? 0 : -1;
+}
+
+int ml_info_wrapped(const struct ml_patch_info *info)
+{
+	return info->target_wraps.n || info->base_wraps.n || info->casts.n;
+}
+
+uint64_t ml_info_base_image(const struct ml_patch_info *info)
+{
+	uint64_t n = info->base_wraps.n ? info->base_wraps.image :
+		info->base_size;
+	size_t i;
+
+	for (i = 0; i < info->casts.n; i++)
+		n += ml_cast_len(&info->casts.c[i]);
+	return n;
 }
 
 size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
@@ -40,13 +57,12 @@ size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
 		memcpy(f + n, info->base_sha, ML_SHA256_LEN);
 		n += ML_SHA256_LEN;
 	}
-	if (info->target_wraps.n || info->base_wraps.n) {
+	if (ml_info_wrapped(info)) {
 		f[n++] = ML_EXT_IMAGE;
 		len = &f[n++];
 		n += ml_put_varint(f + n, info->target_wraps.n ?
 			info->target_wraps.image : info->target_size);
-		n += ml_put_varint(f + n, info->base_wraps.n ?
-			info->base_wraps.image : info->base_size);
+		n += ml_put_varint(f + n, ml_info_base_image(info));
 		*len = (uint8_t)(f + n - len - 1);
 	}
 	memcpy(p, ML_PATCH_MAGIC, 4);

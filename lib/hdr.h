@@ -15,10 +15,24 @@
 #define ML_CODER_NOTE 0x0fu
 #define ML_NOTE_LABEL 1u /* first byte of a note: a SPAN payload follows */
 #define ML_NOTE_WRAPS 2u /* the deflated parts of base and target */
+#define ML_NOTE_CASTS 3u /* the casts of the base, directly after these */
 #define ML_NOTE_WRAPS_MAX (1u << 26) /* bytes of such a note */
 #define ML_SIZE_MAX (UINT64_C(1) << 62) /* of a target, a body */
 
 struct ml_hdr; /* mldec.h */
+
+/* Numbers near `from`, in either direction, as small ones. */
+static inline uint64_t ml_zigzag(uint64_t v, uint64_t from)
+{
+	const uint64_t d = v - from;
+
+	return d << 1 ^ (d >> 63 ? UINT64_MAX : 0);
+}
+
+static inline uint64_t ml_unzigzag(uint64_t z, uint64_t from)
+{
+	return from + (z >> 1 ^ (z & 1 ? UINT64_MAX : 0));
+}
 
 /* 1: *v is there and *p behind it; 0: more bytes needed; -1: malformed. */
 int ml_get_varint(const uint8_t **p, const uint8_t *end, uint64_t *v);
@@ -27,6 +41,9 @@ int ml_get_varint(const uint8_t **p, const uint8_t *end, uint64_t *v);
 struct ml_wrap_map {
 	struct ml_wrap *base, *target; /* pos, len and arguments; owned */
 	size_t nbase, ntarget;
+	struct ml_cast *cast; /* owned */
+	size_t ncast;
+	uint64_t base_image; /* without the casts */
 };
 /* The payload of that note into *out (to be freed), its length to *n. */
 int ml_map_encode(uint8_t **out, size_t *n, const struct ml_wraps *base,
@@ -36,6 +53,11 @@ int ml_map_encode(uint8_t **out, size_t *n, const struct ml_wraps *base,
 int ml_map_read(struct ml_wrap_map *m, struct ml_src *psrc, uint64_t off,
 	const struct ml_hdr *h, struct ml_diag *diag);
 void ml_map_free(struct ml_wrap_map *m);
+
+/* Whether the records are not about the files themselves. */
+int ml_info_wrapped(const struct ml_patch_info *info);
+/* Bytes of the base that records may use: of its image with the casts. */
+uint64_t ml_info_base_image(const struct ml_patch_info *info);
 
 /* Returns the length of the header. */
 size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,

@@ -1,28 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* The note of a patch that tells the deflated parts of base and target, see
- * ml-patch(5). */
+/* The notes of a patch that tell the deflated parts of base and target, and
+ * casts, see ml-patch(5). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "bytes.h"
+#include "cast.h"
 #include "hdr.h"
 #include "mldec.h"
 #include "ops.h"
 #include "wrap.h"
 
 #define ENTRY_MAX (2 * (ML_VARINT_MAX + 1) + 3) /* bytes of one part */
-
-static uint64_t zigzag(uint64_t v, uint64_t from)
-{
-	const uint64_t d = v - from;
-
-	return d << 1 ^ (d >> 63 ? UINT64_MAX : 0);
-}
-
-static uint64_t unzigzag(uint64_t z, uint64_t from)
-{
-	return from + (z >> 1 ^ (z & 1 ? UINT64_MAX : 0));
-}
 
 static size_t put_args(uint8_t *p, const struct ml_wrap *w)
 {
@@ -65,9 +54,9 @@ int ml_map_encode(uint8_t **out, size_t *n, const struct ml_wraps *base,
 		len = i < base->n ? base->w[i].len : 0;
 		other = w->level != last->level || w->mem != last->mem ||
 			w->strategy != last->strategy;
-		k += ml_put_varint(p + k, zigzag(gap(target->w, i), g));
+		k += ml_put_varint(p + k, ml_zigzag(gap(target->w, i), g));
 		k += ml_put_varint(p + k,
-			zigzag(w->len, len) << 1 | (unsigned)other);
+			ml_zigzag(w->len, len) << 1 | (unsigned)other);
 		if (other)
 			k += put_args(p + k, w);
 	}
@@ -124,7 +113,7 @@ static int parse(struct ml_wrap_map *m, const uint8_t *p, const uint8_t *end,
 	for (i = 0; !err && i < m->nbase; i++)
 		if (ml_get_varint(&p, end, &g) != 1 ||
 			ml_get_varint(&p, end, &len) != 1 ||
-			!place(&m->base[i], g, len, &at, h->base_image))
+			!place(&m->base[i], g, len, &at, m->base_image))
 			err = bad_part(diag);
 	if (!err)
 		err = count(&p, end, &m->target, &m->ntarget, diag);
@@ -141,8 +130,8 @@ static int parse(struct ml_wrap_map *m, const uint8_t *p, const uint8_t *end,
 			return bad_part(diag);
 		}
 		*w = args;
-		g = unzigzag(g, i < m->nbase ? gap(m->base, i) : 0);
-		len = unzigzag(len >> 1, i < m->nbase ? m->base[i].len : 0);
+		g = ml_unzigzag(g, i < m->nbase ? gap(m->base, i) : 0);
+		len = ml_unzigzag(len >> 1, i < m->nbase ? m->base[i].len : 0);
 		if (!place(w, g, len, &at, h->target_image) ||
 			!ml_wrap_legal(w))
 			return bad_part(diag);
@@ -152,38 +141,84 @@ static int parse(struct ml_wrap_map *m, const uint8_t *p, const uint8_t *end,
 	return err;
 }
 
+/* The note of a type that begins at *off, into memory; moves *off behind it.
+ * *p is NULL when another record is there. */
+static int read_note(struct ml_src *psrc, uint64_t *off, uint64_t end,
+	unsigned type, uint8_t **p, size_t *n, struct ml_diag *diag)
+{
+	struct ml_record r = {.off = *off};
+	uint8_t first = 0;
+	int err;
+
+	*p = NULL;
+	err = ml_record_read(psrc, &r, end, diag);
+	if (!err && r.n)
+		err = ml_src_read(psrc, r.code, &first, 1, diag);
+	if (err || (r.coder & ML_RECORD_CODER) != ML_CODER_NOTE ||
+		first != type)
+		return err;
+	if (r.n > ML_NOTE_WRAPS_MAX)
+		return ml_fail(diag, ML_ELIMIT, *off, "note of %llu bytes",
+			(unsigned long long)r.n);
+	*n = (size_t)r.n;
+	*p = malloc(*n);
+	if (!*p)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	*off = r.code + r.n + 4;
+	return ml_src_read(psrc, r.code, *p, *n, diag);
+}
+
+/* The casts lie behind the image, and are part of the header's size of it. */
+static int parse_casts(struct ml_wrap_map *m, const uint8_t *p, size_t n,
+	const struct ml_hdr *h, struct ml_diag *diag)
+{
+	uint64_t len = 0, k;
+	size_t i;
+	int err = ml_cast_decode(
+		&m->cast, &m->ncast, p + 1, n - 1, h->base_image, diag);
+
+	for (i = 0; !err && i < m->ncast; i++) {
+		k = ml_cast_len(&m->cast[i]);
+		if (k > h->base_image - len)
+			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+				"casts of more than the base's image");
+		len += k;
+	}
+	m->base_image = h->base_image - len;
+	for (i = 0; !err && i < m->ncast; i++)
+		if (!ml_cast_legal(&m->cast[i], m->base_image))
+			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+				"cast of what is not in the base");
+	return err;
+}
+
 int ml_map_read(struct ml_wrap_map *m, struct ml_src *psrc, uint64_t off,
 	const struct ml_hdr *h, struct ml_diag *diag)
 {
-	struct ml_record r = {.off = off};
-	uint8_t *p = NULL, first = 0;
+	const uint64_t end = off + h->body_len, start = off;
+	uint8_t *p, *q = NULL;
+	size_t n, k = 0;
 	int err;
 
 	memset(m, 0, sizeof(*m));
-	err = ml_record_read(psrc, &r, off + h->body_len, diag);
-	if (!err && r.n)
-		err = ml_src_read(psrc, r.code, &first, 1, diag);
-	if (!err && ((r.coder & ML_RECORD_CODER) != ML_CODER_NOTE ||
-		first != ML_NOTE_WRAPS))
-		return ml_fail(diag, ML_EFORMAT, off,
+	m->base_image = h->base_image;
+	err = read_note(psrc, &off, end, ML_NOTE_WRAPS, &p, &n, diag);
+	if (!err && !p)
+		err = ml_fail(diag, ML_EFORMAT, off,
 			"patch of inflated files without the note that tells "
 			"their parts");
-	if (!err && r.n > ML_NOTE_WRAPS_MAX)
-		return ml_fail(diag, ML_ELIMIT, off, "note of %llu bytes",
-			(unsigned long long)r.n);
-	if (err)
-		return err;
-	p = malloc((size_t)r.n);
-	if (!p)
-		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
-	err = ml_src_read(psrc, r.code, p, (size_t)r.n, diag);
+	if (!err && off < end)
+		err = read_note(psrc, &off, end, ML_NOTE_CASTS, &q, &k, diag);
+	if (!err && q)
+		err = parse_casts(m, q, k, h, diag);
 	if (!err)
-		err = parse(m, p, p + r.n, h, diag);
+		err = parse(m, p, p + n, h, diag);
 	free(p);
+	free(q);
 	if (err) {
 		ml_map_free(m);
 		if (diag->off == ML_NOWHERE)
-			diag->off = off;
+			diag->off = start;
 	}
 	return err;
 }
@@ -192,5 +227,6 @@ void ml_map_free(struct ml_wrap_map *m)
 {
 	free(m->base);
 	free(m->target);
+	ml_cast_free(m->cast, m->ncast);
 	memset(m, 0, sizeof(*m));
 }

@@ -203,6 +203,23 @@ struct ml_wraps {
 	size_t n;
 };
 
+/* A range of a base as another element type: ml-patch(5), CASTS. What casts
+ * make lies behind the base's image, one after the other. */
+struct ml_cast {
+	uint8_t from, to; /* as numbered in ml-patch(5) */
+	uint64_t at; /* of what is cast, in the base's image */
+	uint64_t units; /* of the type that it is cast to */
+	/* To integers: a scale for every `inner` elements, going round. */
+	uint64_t inner;
+	uint32_t nscale; /* 0 for all others */
+	uint32_t *scale; /* bits of f32 */
+	int32_t zero;
+};
+struct ml_casts {
+	const struct ml_cast *c;
+	size_t n;
+};
+
 #define ML_DEPTH_MAX 3 /* archives in archives */
 
 struct ml_model {
@@ -293,6 +310,7 @@ int ml_model_read_as_is(struct ml_model *m, struct ml_src *s,
 	(uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 #define ML_HEAD ML_TAG('H', 'E', 'A', 'D')
 #define ML_WRAP ML_TAG('W', 'R', 'A', 'P')
+#define ML_CAST ML_TAG('C', 'A', 'S', 'T')
 #define ML_SPAN ML_TAG('S', 'P', 'A', 'N')
 #define ML_QUNT ML_TAG('q', 'u', 'n', 't')
 #define ML_DATA ML_TAG('D', 'A', 'T', 'A')
@@ -362,7 +380,11 @@ int ml_out_record(struct ml_out *o, uint32_t tag, const void *payload,
 /* The same with a payload in two pieces. */
 int ml_out_record2(struct ml_out *o, uint32_t tag, const void *a, size_t na,
 	const void *b, size_t nb, struct ml_diag *diag);
+/* The same of CAST records. */
+const struct ml_casts *ml_in_casts(const struct ml_in *in);
 /* Directly after opening; nothing when there are none. */
+int ml_out_casts(struct ml_out *o, const struct ml_casts *casts,
+	struct ml_diag *diag); /* after the wraps */
 int ml_out_wraps(struct ml_out *o, enum ml_side side,
 	const struct ml_wrapped *w, struct ml_diag *diag);
 int ml_out_span(struct ml_out *o, const struct ml_span *sp,
@@ -431,6 +453,23 @@ int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 	const struct ml_model *target, struct ml_src *tsrc,
 	const struct ml_delta_opt *opt, const struct ml_sink *next,
 	struct ml_diag *diag);
+
+/* A base with tensors as the types that the target has them in, where that
+ * helps: the casts, a model with these tensors added behind its image, and the
+ * source for that. Nothing is added (*src stays NULL) when none helps. */
+struct ml_cast_base {
+	struct ml_model m; /* spans and size */
+	struct ml_src *src; /* NULL: use the base as it was */
+	struct ml_cast *c;
+	size_t n;
+};
+int ml_cast_plan(struct ml_cast_base *out, const struct ml_model *base,
+	struct ml_src *bsrc, const struct ml_model *target,
+	struct ml_src *tsrc, struct ml_diag *diag);
+/* The same of casts that are known; the model is left empty. */
+int ml_cast_known(struct ml_cast_base *out, struct ml_src *bsrc,
+	const struct ml_casts *casts, struct ml_diag *diag);
+void ml_cast_base_free(struct ml_cast_base *b);
 
 /* The blocks of a stream: a CODE record, after a BASE record when b has base
  * bytes. */
@@ -524,6 +563,7 @@ struct ml_patch_info {
 	uint8_t base_sha[ML_SHA256_LEN], target_sha[ML_SHA256_LEN];
 	/* Their images, which the blocks are about. Borrowed; n 0: none. */
 	struct ml_wraps base_wraps, target_wraps;
+	struct ml_casts casts; /* behind the base's image */
 };
 
 /* Framing (ml-pack): blocks go to a spool, since the header tells their

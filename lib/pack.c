@@ -15,6 +15,7 @@
 
 #include "blockio.h"
 #include "bytes.h"
+#include "cast.h"
 #include "elem.h"
 #include "hdr.h"
 #include "mldec.h"
@@ -471,7 +472,7 @@ static int class_of(const struct ml_packer *p,
 	const int small = info->target_size < NANO_MAX && body < NANO_MAX &&
 		(!info->has_base || info->base_size < NANO_MAX);
 
-	if (info->target_wraps.n || info->base_wraps.n)
+	if (ml_info_wrapped(info))
 		return ML_FULL;
 	if (!p->ranged)
 		return small ? ML_NANO : ML_MICRO;
@@ -484,33 +485,59 @@ static int class_of(const struct ml_packer *p,
 	return info->cls;
 }
 
-/* The record that tells the deflated parts; none when there are none. */
+/* Appends a record with a note. */
+static int add_note(uint8_t **out, size_t *len, const uint8_t *note, size_t n,
+	struct ml_diag *diag)
+{
+	uint8_t head[ML_REC_HEAD_MAX], *p;
+	const size_t k = record_head(head, ML_CODER_NOTE, 0, n);
+
+	p = realloc(*out, *len + k + n + 4);
+	if (!p)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	*out = p;
+	p += *len;
+	memcpy(p, head, k);
+	memcpy(p + k, note, n);
+	ml_store32(p + k + n, ml_crc32(0, p, k + n));
+	*len += k + n + 4;
+	return ML_OK;
+}
+
+/* The records that tell deflated parts and casts; none when there are none. */
 static int wraps_note(const struct ml_patch_info *info, uint8_t **out,
 	size_t *len, struct ml_diag *diag)
 {
-	uint8_t head[ML_REC_HEAD_MAX], *map;
-	size_t k, n;
+	uint8_t *map, *note;
+	size_t n;
 	int err;
 
 	*out = NULL;
 	*len = 0;
-	if (!info->target_wraps.n && !info->base_wraps.n)
+	if (!ml_info_wrapped(info))
 		return ML_OK;
 	err = ml_map_encode(
 		&map, &n, &info->base_wraps, &info->target_wraps, diag);
+	if (!err) {
+		err = add_note(out, len, map, n, diag);
+		free(map);
+	}
+	if (err || !info->casts.n)
+		return err;
+	err = ml_cast_encode(&map, &n, &info->casts, diag);
 	if (err)
 		return err;
-	k = record_head(head, ML_CODER_NOTE, 0, n);
-	*out = malloc(k + n + 4);
-	if (*out) {
-		memcpy(*out, head, k);
-		memcpy(*out + k, map, n);
-		ml_store32(*out + k + n, ml_crc32(0, *out, k + n));
-		*len = k + n + 4;
+	note = malloc(n + 1);
+	if (note) {
+		note[0] = ML_NOTE_CASTS;
+		memcpy(note + 1, map, n);
+		err = add_note(out, len, note, n + 1, diag);
+	} else {
+		err = ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	}
+	free(note);
 	free(map);
-	return *out ? ML_OK :
-		ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	return err;
 }
 
 int ml_pack_finish(struct ml_packer *p, const struct ml_patch_info *info,
@@ -527,8 +554,8 @@ int ml_pack_finish(struct ml_packer *p, const struct ml_patch_info *info,
 	size_t nnote;
 	int cls, err;
 
-	if (info->has_base && info->base_wraps.n)
-		base = info->base_wraps.image;
+	if (info->has_base)
+		base = ml_info_base_image(info);
 	if (p->made != target)
 		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 			"the blocks make %llu bytes, but the target has %llu",
@@ -545,8 +572,10 @@ int ml_pack_finish(struct ml_packer *p, const struct ml_patch_info *info,
 	for (r.end = 0; next_record(p, &r);)
 		body += record_head(head, r.coder, r.out, r.n) + r.n + 4;
 	err = wraps_note(info, &note, &nnote, diag);
-	if (err)
+	if (err) {
+		free(note);
 		return err;
+	}
 	body += nnote;
 	cls = class_of(p, info, body, diag);
 	if (cls < 0) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "blockio.h"
+#include "mldec.h"
 #include "ops.h"
 #include "wrap.h"
 
@@ -18,7 +19,9 @@ struct job {
 	struct ml_sha256 *sha; /* and proven */
 	struct ml_rewrap *rewrap;
 	struct ml_src *image; /* of a base with deflated parts */
+	struct ml_cast_base cast;
 	struct ml_wrap *map;
+	int cls; /* that is coded for; 0: back */
 	int wrapped; /* all WRAP records came */
 	struct ml_span label; /* a SPAN waits for the qunt that may follow */
 	int waits;
@@ -195,23 +198,28 @@ static int unwrap(struct job *j, struct ml_diag *diag)
 		&ml_in_wrapped(j->in, ML_BASE_SIDE)->wraps;
 	const struct ml_wraps *t =
 		&ml_in_wrapped(j->in, ML_TARGET_SIDE)->wraps;
+	const struct ml_casts *casts = ml_in_casts(j->in);
 	int err = ML_OK;
 
 	j->wrapped = 1;
 	if (j->sha)
 		err = ml_rewrap_new(
 			&j->rewrap, t->w, t->n, hash, j->sha, diag);
-	if (err || !j->base || !b->n)
+	if (!err && (b->n || t->n || casts->n) && j->cls && j->cls < ML_FULL)
+		err = ml_fail(diag, ML_ECLASS, ML_NOWHERE,
+			"inflated parts or casts, which are of class full: "
+			"leave them out by -z of ml-split and ml-delta");
+	if (err || !j->base || (!b->n && !casts->n))
 		return err;
-	j->map = malloc(b->n * sizeof(*b->w));
+	j->map = malloc((b->n + 1) * sizeof(*b->w));
 	if (!j->map)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
-	memcpy(j->map, b->w, b->n * sizeof(*b->w));
-	err = ml_image_of(&j->image, j->base, j->map, b->n, b->image, diag);
+	if (b->n)
+		memcpy(j->map, b->w, b->n * sizeof(*b->w));
+	err = ml_base_open(&j->base, &j->image, &j->cast, j->map, b->n,
+		b->n ? b->image : ml_src_size(j->base), casts, diag);
 	if (!err && j->unzip)
-		ml_unzip_base(j->unzip, j->image);
-	if (!err)
-		j->base = j->image;
+		ml_unzip_base(j->unzip, j->base);
 	return err;
 }
 
@@ -226,12 +234,13 @@ static int on_record(struct job *j, uint32_t tag, const uint8_t *p, size_t n,
 	if (!err && tag == ML_DONE)
 		return ml_done_decode(done, p, n, diag);
 	/* a decoded model has its labels where its bytes begin */
-	if (!err && (passes || tag == ML_WRAP || (!j->flat &&
+	if (!err && (passes || tag == ML_WRAP || tag == ML_CAST ||
+		(!j->flat &&
 		(tag == ML_SPAN || tag == ML_QUNT))))
 		err = ml_out_record(&j->out, tag, p, n, diag);
 	if (err || passes)
 		return err;
-	if (tag != ML_WRAP && !j->wrapped)
+	if (tag != ML_WRAP && tag != ML_CAST && !j->wrapped)
 		err = unwrap(j, diag);
 	if (err)
 		return err;
@@ -332,6 +341,7 @@ static void job_free(struct job *j)
 	ml_flat_free(j->flat);
 	ml_sha256_free(j->sha);
 	ml_rewrap_free(j->rewrap);
+	ml_cast_base_free(&j->cast);
 	ml_src_free(j->image);
 	free(j->map);
 	free(j);
@@ -350,6 +360,7 @@ static int recode(struct ml_in *in, FILE *f, int cls, struct ml_src *base,
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	j->in = in;
 	j->base = base;
+	j->cls = cls;
 	j->progress = progress;
 	j->arg = arg;
 	err = set_up(j, &head, cls, cls == 0, diag);

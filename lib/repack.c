@@ -70,6 +70,7 @@ int ml_pack_stream(struct ml_packer *p, struct ml_in *in, int labels,
 	if (w->wraps.n)
 		info->target_size = w->size;
 	info->base_wraps = ml_in_wrapped(in, ML_BASE_SIDE)->wraps;
+	info->casts = *ml_in_casts(in);
 	memcpy(info->base_sha, h->base_sha, ML_SHA256_LEN);
 	memcpy(info->target_sha, done.sha, ML_SHA256_LEN);
 	return err;
@@ -93,12 +94,15 @@ static int put_map(struct ml_out *out, const struct ml_wrap_map *m,
 	const struct ml_hdr *h, struct ml_diag *diag)
 {
 	const struct ml_wrapped base = {
-		h->base_size, {h->base_image, m->base, m->nbase}};
+		h->base_size, {m->base_image, m->base, m->nbase}};
+	const struct ml_casts casts = {m->cast, m->ncast};
 	const struct ml_wrapped target = {
 		h->target_size, {h->target_image, m->target, m->ntarget}};
 	int err = ml_out_wraps(out, ML_BASE_SIDE, &base, diag);
 
-	return err ? err : ml_out_wraps(out, ML_TARGET_SIDE, &target, diag);
+	if (!err)
+		err = ml_out_wraps(out, ML_TARGET_SIDE, &target, diag);
+	return err ? err : ml_out_casts(out, &casts, diag);
 }
 
 static int ranged(void *arg, const struct ml_record *r, struct ml_diag *diag)

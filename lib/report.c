@@ -286,18 +286,21 @@ static int compare(struct ml_part *r, struct ml_src *tsrc,
 
 /* The images of both files, as the patch has them; NULL: the file itself. */
 static int images(struct ml_part *r, struct ml_src *psrc,
-	struct ml_src *bsrc, struct ml_src *tsrc, struct ml_src *image[2],
-	struct ml_diag *diag)
+	struct ml_src **bsrc, struct ml_src *tsrc, struct ml_src *image[2],
+	struct ml_cast_base *cast, struct ml_diag *diag)
 {
 	struct ml_wrap_map map;
+	struct ml_casts casts;
 	int err;
 
 	if (!r->h.wrapped)
 		return ML_OK;
 	err = ml_map_read(&map, psrc, r->off + r->h.len, &r->h, diag);
-	if (!err && map.nbase && bsrc)
-		err = ml_image_of(&image[ML_BASE_SIDE], bsrc, map.base,
-			map.nbase, r->h.base_image, diag);
+	casts.c = map.cast;
+	casts.n = map.ncast;
+	if (!err && *bsrc)
+		err = ml_base_open(bsrc, &image[ML_BASE_SIDE], cast, map.base,
+			map.nbase, map.base_image, &casts, diag);
 	if (!err && map.ntarget)
 		err = ml_image_of(&image[ML_TARGET_SIDE], tsrc, map.target,
 			map.ntarget, r->h.target_image, diag);
@@ -325,19 +328,18 @@ static int look_part(struct ml_part *r, struct ml_src *psrc,
 	struct ml_src *bsrc, struct ml_src *tsrc, struct ml_diag *diag)
 {
 	const int needs = r->h.flags & ML_HF_BASE;
-	struct ml_src *image[2] = {NULL, NULL};
+	struct ml_src *image[2] = {NULL, NULL}, *from = needs ? bsrc : NULL;
+	struct ml_cast_base cast = {0};
 	int err = name_tensors(r, psrc, tsrc, diag);
 
 	if (!err)
-		err = images(r, psrc, bsrc, tsrc, image, diag);
-	if (!err && needs)
-		err = look_at(r, psrc, image[ML_BASE_SIDE] ?
-			image[ML_BASE_SIDE] : bsrc, diag);
-	else if (!err)
-		err = look_at(r, psrc, NULL, diag);
+		err = images(r, psrc, &from, tsrc, image, &cast, diag);
+	if (!err)
+		err = look_at(r, psrc, from, diag);
 	if (!err && needs)
 		err = compare(r, image[ML_TARGET_SIDE] ?
 			image[ML_TARGET_SIDE] : tsrc, bsrc, diag);
+	ml_cast_base_free(&cast);
 	ml_src_free(image[ML_BASE_SIDE]);
 	ml_src_free(image[ML_TARGET_SIDE]);
 	r->looked = !err;

@@ -7,6 +7,7 @@
 
 #include "ml.h"
 #include "bytes.h"
+#include "cast.h"
 #include "wrap.h"
 
 #define FRAME_LEN 8 /* tag and length */
@@ -49,6 +50,8 @@ struct ml_in {
 		struct ml_wrap *w;
 		size_t cap;
 	} side[2];
+	struct ml_casts casts; /* .c is cast */
+	struct ml_cast *cast;
 
 	uint8_t frame[FRAME_LEN];
 	uint8_t buf[ML_REC_MAX + CRC_LEN];
@@ -218,6 +221,7 @@ void ml_in_free(struct ml_in *in)
 	if (!in)
 		return;
 	free(in->end);
+	ml_cast_free(in->cast, in->casts.n);
 	free(in->side[ML_TARGET_SIDE].w);
 	free(in->side[ML_BASE_SIDE].w);
 	free(in);
@@ -232,6 +236,11 @@ const struct ml_wrapped *ml_in_wrapped(
 	const struct ml_in *in, enum ml_side side)
 {
 	return &in->side[side].of;
+}
+
+const struct ml_casts *ml_in_casts(const struct ml_in *in)
+{
+	return &in->casts;
 }
 
 uint64_t ml_in_offset(const struct ml_in *in)
@@ -468,6 +477,21 @@ static int on_wrap(struct ml_in *in, size_t n, struct ml_diag *diag)
 	return err;
 }
 
+static int on_cast(struct ml_in *in, size_t n, struct ml_diag *diag)
+{
+	const struct ml_wraps *w = &in->side[ML_BASE_SIDE].of.wraps;
+	int err;
+
+	if (in->spans || (in->last != ML_HEAD && in->last != ML_WRAP) ||
+		in->head.kind != ML_KIND_DELTA)
+		return ml_fail(diag, ML_EFORMAT, in->rec,
+			"CAST record that does not follow HEAD of a delta");
+	err = ml_cast_decode(&in->cast, &in->casts.n, in->buf, n,
+		w->n ? w->image : in->head.base_size, diag);
+	in->casts.c = in->cast;
+	return err;
+}
+
 static int on_span(struct ml_in *in, size_t n, struct ml_diag *diag)
 {
 	const uint8_t *p = in->buf;
@@ -627,6 +651,7 @@ static int on_record(struct ml_in *in, uint32_t tag, size_t n, int *known,
 			(const char *)in->frame);
 	switch (tag) {
 	case ML_WRAP: return on_wrap(in, n, diag);
+	case ML_CAST: return on_cast(in, n, diag);
 	case ML_SPAN: return on_span(in, n, diag);
 	case ML_QUNT: return on_quant(in, n, diag);
 	case ML_DATA: return on_data(in, n, diag);

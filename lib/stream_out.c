@@ -6,6 +6,7 @@
 
 #include "ml.h"
 #include "bytes.h"
+#include "cast.h"
 
 #define WRAP_HEAD 24
 #define WRAP_LEN 24
@@ -106,6 +107,22 @@ int ml_out_wraps(struct ml_out *o, enum ml_side side,
 		err = ml_out_record(
 			o, ML_WRAP, p, (size_t)(at - p), diag);
 	}
+	free(p);
+	return err;
+}
+
+int ml_out_casts(struct ml_out *o, const struct ml_casts *casts,
+	struct ml_diag *diag)
+{
+	uint8_t *p;
+	size_t n;
+	int err;
+
+	if (casts->n == 0)
+		return ML_OK;
+	err = ml_cast_encode(&p, &n, casts, diag);
+	if (!err)
+		err = ml_out_record(o, ML_CAST, p, n, diag);
 	free(p);
 	return err;
 }

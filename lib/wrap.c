@@ -413,6 +413,25 @@ int ml_image_of(struct ml_src **out, struct ml_src *file, struct ml_wrap *w,
 	return err;
 }
 
+int ml_base_open(struct ml_src **base, struct ml_src **image,
+	struct ml_cast_base *cast, struct ml_wrap *w, size_t n, uint64_t size,
+	const struct ml_casts *casts, struct ml_diag *diag)
+{
+	int err = n ? ml_image_of(image, *base, w, n, size, diag) : ML_OK;
+
+	if (!err && n)
+		*base = *image;
+	if (!err && ml_src_size(*base) != size)
+		err = ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"the base has no image of %llu bytes",
+			(unsigned long long)size);
+	if (!err)
+		err = ml_cast_known(cast, *base, casts, diag);
+	if (!err && cast->src)
+		*base = cast->src;
+	return err;
+}
+
 /* ===== deflating again ================================================== */
 
 struct ml_rewrap {

@@ -29,6 +29,13 @@ int ml_image_new(struct ml_model *m, struct ml_src *s, struct ml_src **spool,
 int ml_image_of(struct ml_src **out, struct ml_src *file, struct ml_wrap *w,
 	size_t n, uint64_t size, struct ml_diag *diag);
 
+/* What records of a patch read: the image of a base with n parts, and behind
+ * it the casts. *image and *cast are to be freed, casts first; *base becomes
+ * the source to read. */
+int ml_base_open(struct ml_src **base, struct ml_src **image,
+	struct ml_cast_base *cast, struct ml_wrap *w, size_t n, uint64_t size,
+	const struct ml_casts *casts, struct ml_diag *diag);
+
 /* Takes the bytes of an image in order and writes those of its file. w, which
  * is borrowed, has pos, len and the arguments; all ascending, and no len is 0.
  * write gets at most 64 KiB, or a piece of what was given. */

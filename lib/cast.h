@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* Tensors of a base as another element type, ml-patch(5): so a mere cast costs
+ * no more than saying so. All in integers. Private to the library. */
+#ifndef ML_CAST_H
+#define ML_CAST_H
+
+#include "ml.h"
+
+/* Types that are cast from, and to. */
+enum ml_cast_type {
+	ML_C_F32, ML_C_F16, ML_C_BF16, ML_C_F64, /* both, but f64 only from */
+	ML_C_Q8_0, ML_C_Q4_0, ML_C_I8, ML_C_U8, /* only to */
+	ML_C_NTYPE
+};
+#define ML_CAST_NONE 0xffu
+
+/* The type for a dtype, or ML_CAST_NONE. */
+unsigned ml_cast_type(unsigned dtype, int to);
+/* Bytes of a unit, and elements in it. */
+unsigned ml_cast_bytes(unsigned type);
+unsigned ml_cast_elems(unsigned type);
+/* Bytes that a cast makes. */
+uint64_t ml_cast_len(const struct ml_cast *c);
+/* Bytes that it is made from. */
+uint64_t ml_cast_from_len(const struct ml_cast *c);
+/* Whether kinds, lengths and scales are in bounds, the source within `size`
+ * bytes. */
+int ml_cast_legal(const struct ml_cast *c, uint64_t size);
+
+/* Units first to first + n of a cast, from the same of its source. */
+void ml_cast_make(const struct ml_cast *c, uint64_t first, uint64_t n,
+	const uint8_t *from, uint8_t *to);
+
+/* The bytes of a source and behind them those of the casts, in order. Both
+ * must outlive it. */
+int ml_cast_src(struct ml_src **out, struct ml_src *of,
+	const struct ml_casts *casts, struct ml_diag *diag);
+
+/* Appends a copy with its scales to casts that are owned; and frees them. */
+int ml_cast_add(struct ml_cast **list, size_t *n, const struct ml_cast *c,
+	struct ml_diag *diag);
+void ml_cast_free(struct ml_cast *list, size_t n);
+
+/* As a record of a stream and a note of a patch have them. */
+#define ML_CASTS_MAX (1u << 20)
+int ml_cast_encode(uint8_t **out, size_t *n, const struct ml_casts *casts,
+	struct ml_diag *diag);
+/* Reads all of p[0..n): offsets and lengths are within `size` bytes. */
+int ml_cast_decode(struct ml_cast **list, size_t *count, const uint8_t *p,
+	size_t n, uint64_t size, struct ml_diag *diag);
+
+#endif

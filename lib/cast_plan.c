@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+/* Which tensors of a base are worth a cast: those that a tensor of the target
+ * is a cast of, by name or else by number of elements, and always by a look at
+ * the bytes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "align.h"
+#include "cast.h"
+#include "cost.h"
+#include "ops.h"
+
+#define SAMPLE 4096 /* bytes of the target's tensor looked at */
+#define SMALL 64 /* bytes of a tensor that is not worth it */
+#define TRIES 64 /* tensors of as many elements looked at */
+
+struct plan {
+	struct ml_cast_base *out;
+	struct ml_src *bsrc, *tsrc;
+	const struct ml_span **by_name, **by_count;
+	size_t n;
+	uint8_t from[SAMPLE * 8], to[SAMPLE + 64], want[SAMPLE];
+};
+
+/* Elements of a tensor that can be cast; 0 for all others. */
+static uint64_t count(const struct ml_span *sp, int to)
+{
+	const unsigned t = ml_cast_type(sp->dtype, to);
+
+	if (sp->kind != ML_TENSOR || t == ML_CAST_NONE ||
+		sp->len % ml_cast_bytes(t))
+		return 0;
+	return sp->len / ml_cast_bytes(t) * ml_cast_elems(t);
+}
+
+static int by_name(const void *pa, const void *pb)
+{
+	const struct ml_span *a = *(const struct ml_span *const *)pa;
+	const struct ml_span *b = *(const struct ml_span *const *)pb;
+	const int c = ml_own_name_cmp(a, b);
+
+	return c ? c : (a->off > b->off) - (a->off < b->off);
+}
+
+static int by_count(const void *pa, const void *pb)
+{
+	const struct ml_span *a = *(const struct ml_span *const *)pa;
+	const struct ml_span *b = *(const struct ml_span *const *)pb;
+	const uint64_t x = count(a, 0), y = count(b, 0);
+
+	if (x != y)
+		return x < y ? -1 : 1;
+	return (a->off > b->off) - (a->off < b->off);
+}
+
+/* The cast of b to the type of t; 0 when there is none. scale has room for
+ * ML_QUANT_MAX. */
+static int fits(struct ml_cast *c, const struct ml_span *t,
+	const struct ml_span *b, uint32_t *scale)
+{
+	const struct ml_quant *q = t->quant;
+	uint32_t i;
+
+	memset(c, 0, sizeof(*c));
+	c->from = (uint8_t)ml_cast_type(b->dtype, 0);
+	c->to = (uint8_t)ml_cast_type(t->dtype, 1);
+	if (count(b, 0) != count(t, 1) || c->from == c->to)
+		return 0;
+	c->at = b->off;
+	c->units = t->len / ml_cast_bytes(c->to);
+	if (c->to != ML_C_I8 && c->to != ML_C_U8)
+		return 1;
+	if (!q || q->zero[0] < -65536 || q->zero[0] > 65536)
+		return 0;
+	c->inner = 1;
+	for (i = 0; q->axis >= 0 && i < t->rank; i++)
+		if (i > (uint32_t)q->axis && t->shape[i])
+			c->inner *= t->shape[i];
+	if (c->inner == 0 || c->inner > t->len)
+		return 0;
+	for (i = 0; i < q->n; i++) {
+		if (q->zero[i] != q->zero[0])
+			return 0;
+		memcpy(&scale[i], &q->scale[i], sizeof(*scale));
+	}
+	c->zero = (int32_t)q->zero[0];
+	c->nscale = q->n;
+	c->scale = scale;
+	return 1;
+}
+
+/* Estimated bits of the sample of t, whose units begin at `first`, by a cast. */
+static int judge(struct plan *p, const struct ml_cast *c, uint64_t first,
+	size_t n, unsigned type, uint64_t *bits, struct ml_diag *diag)
+{
+	const uint64_t each = ml_cast_from_len(c) / c->units;
+	const size_t bytes = n * ml_cast_bytes(c->to);
+	int err = ml_src_read(p->bsrc, c->at + first * each, p->from,
+		(size_t)(n * each), diag);
+
+	if (err)
+		return err;
+	ml_cast_make(c, first, n, p->from, p->to);
+	*bits = memcmp(p->to, p->want, bytes) ? ml_cost_diff(type, p->to,
+		p->want, bytes / ml_type_bytes(type)) : 0;
+	return ML_OK;
+}
+
+/* Adds the cast, and the tensor that it makes under t's name. */
+static int take(struct plan *p, const struct ml_span *t,
+	const struct ml_cast *c, struct ml_diag *diag)
+{
+	struct ml_cast_base *o = p->out;
+	int err = ml_cast_add(&o->c, &o->n, c, diag);
+
+	if (!err)
+		err = ml_model_add(&o->m, t->name, t->name_len, t->dtype,
+			t->rank, t->shape, o->m.size, t->len, diag);
+	o->m.size += t->len;
+	return err;
+}
+
+/* The best cast for one tensor of the target. */
+static int choose(struct plan *p, const struct ml_span *t, uint32_t *scale,
+	uint32_t *best_scale, struct ml_diag *diag)
+{
+	const unsigned to = ml_cast_type(t->dtype, 1);
+	const unsigned type = ml_type_of(t->dtype);
+	const uint64_t units = t->len / ml_cast_bytes(to);
+	const size_t most = SAMPLE / ml_cast_bytes(to);
+	const size_t n = units < most ? (size_t)units : most;
+	const uint64_t first = (units - n) / 2;
+	const size_t bytes = n * ml_cast_bytes(to);
+	uint64_t bits, least, alone;
+	struct ml_cast c, best = {0};
+	size_t lo, hi, mid, i, pass;
+	int err, found = 0;
+
+	err = ml_src_read(p->tsrc, t->off + first * ml_cast_bytes(to),
+		p->want, bytes, diag);
+	if (err)
+		return err;
+	alone = ml_cost_alone(type, p->want, bytes / ml_type_bytes(type));
+	least = alone - alone / 4; /* what a cast must be better than */
+	for (pass = 0; pass < 2 && !found; pass++) {
+		const struct ml_span **list = pass ? p->by_count : p->by_name;
+
+		for (lo = 0, hi = p->n; lo < hi;) {
+			mid = lo + (hi - lo) / 2;
+			if (pass ? count(list[mid], 0) < count(t, 1) :
+				ml_own_name_cmp(list[mid], t) < 0)
+				lo = mid + 1;
+			else
+				hi = mid;
+		}
+		for (i = lo; i < p->n && i - lo < TRIES; i++) {
+			if (pass ? count(list[i], 0) != count(t, 1) :
+				ml_own_name_cmp(list[i], t) != 0)
+				break;
+			if (!fits(&c, t, list[i], scale))
+				continue;
+			err = judge(p, &c, first, n, type, &bits, diag);
+			if (err)
+				return err;
+			if (bits >= least)
+				continue;
+			least = bits;
+			best = c;
+			found = 1;
+			if (c.nscale) {
+				memcpy(best_scale, scale,
+					c.nscale * sizeof(*scale));
+				best.scale = best_scale;
+			}
+		}
+	}
+	return found ? take(p, t, &best, diag) : ML_OK;
+}
+
+/* Whether the base has the tensor as it is: then a cast is no use. */
+static int has(const struct ml_span **name, size_t n, const struct ml_span *t)
+{
+	size_t lo = 0, hi = n, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (ml_own_name_cmp(name[mid], t) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < n && !ml_own_name_cmp(name[lo], t); lo++)
+		if (name[lo]->dtype == t->dtype && name[lo]->len == t->len)
+			return 1;
+	return 0;
+}
+
+static int plan(struct plan *p, const struct ml_model *base,
+	const struct ml_model *target, struct ml_diag *diag)
+{
+	const struct ml_span **all = malloc((base->nspan + 1) * sizeof(*all));
+	uint32_t *scale = malloc(2 * ML_QUANT_MAX * sizeof(*scale));
+	const struct ml_span *t;
+	size_t i, k = 0;
+	int err = ML_OK;
+
+	p->by_name = malloc((base->nspan + 1) * sizeof(*p->by_name));
+	p->by_count = malloc((base->nspan + 1) * sizeof(*p->by_count));
+	if (!all || !scale || !p->by_name || !p->by_count)
+		err = ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	for (i = 0; !err && i < base->nspan; i++) {
+		if (base->span[i].kind == ML_TENSOR)
+			all[k++] = &base->span[i];
+		if (count(&base->span[i], 0)) {
+			p->by_name[p->n] = &base->span[i];
+			p->by_count[p->n++] = &base->span[i];
+		}
+	}
+	if (!err) {
+		qsort(all, k, sizeof(*all), by_name);
+		qsort(p->by_name, p->n, sizeof(*all), by_name);
+		qsort(p->by_count, p->n, sizeof(*all), by_count);
+	}
+	for (i = 0; !err && i < target->nspan; i++) {
+		t = &target->span[i];
+		if (t->len >= SMALL && count(t, 1) && !has(all, k, t))
+			err = choose(p, t, scale, scale + ML_QUANT_MAX, diag);
+	}
+	free(all);
+	free(scale);
+	free(p->by_name);
+	free(p->by_count);
+	return err;
+}
+
+int ml_cast_plan(struct ml_cast_base *out, const struct ml_model *base,
+	struct ml_src *bsrc, const struct ml_model *target,
+	struct ml_src *tsrc, struct ml_diag *diag)
+{
+	struct plan *p = calloc(1, sizeof(*p));
+	struct ml_casts casts;
+	size_t i;
+	int err = ML_OK;
+
+	memset(out, 0, sizeof(*out));
+	ml_model_init(&out->m);
+	if (!p)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	p->out = out;
+	p->bsrc = bsrc;
+	p->tsrc = tsrc;
+	out->m.container = base->container;
+	for (i = 0; !err && i < base->nspan; i++)
+		err = ml_model_add_span(&out->m, &base->span[i], diag);
+	out->m.size = base->size;
+	if (!err)
+		err = plan(p, base, target, diag);
+	free(p);
+	casts.c = out->c;
+	casts.n = out->n;
+	if (!err && out->n)
+		err = ml_cast_src(&out->src, bsrc, &casts, diag);
+	if (err)
+		ml_cast_base_free(out);
+	return err;
+}
+
+int ml_cast_known(struct ml_cast_base *out, struct ml_src *bsrc,
+	const struct ml_casts *casts, struct ml_diag *diag)
+{
+	struct ml_casts mine;
+	size_t i;
+	int err = ML_OK;
+
+	memset(out, 0, sizeof(*out));
+	ml_model_init(&out->m);
+	for (i = 0; !err && i < casts->n; i++)
+		err = ml_cast_add(&out->c, &out->n, &casts->c[i], diag);
+	mine.c = out->c;
+	mine.n = out->n;
+	if (!err && out->n)
+		err = ml_cast_src(&out->src, bsrc, &mine, diag);
+	if (err)
+		ml_cast_base_free(out);
+	return err;
+}
+
+void ml_cast_base_free(struct ml_cast_base *b)
+{
+	ml_src_free(b->src);
+	ml_model_free(&b->m);
+	ml_cast_free(b->c, b->n);
+	memset(b, 0, sizeof(*b));
+}
