@@ -34,7 +34,8 @@ unsigned ml_cast_type(unsigned dtype, int to)
 	for (t = 0; t < ML_C_NTYPE; t++)
 		if (info[t].dtype == dtype)
 			return to ? t != ML_C_F64 ? t : ML_CAST_NONE :
-				t <= ML_C_F64 ? t : ML_CAST_NONE;
+				t <= ML_C_F64 || t == ML_C_I8 ? t :
+				ML_CAST_NONE;
 	return ML_CAST_NONE;
 }
 
@@ -62,7 +63,8 @@ int ml_cast_legal(const struct ml_cast *c, uint64_t size)
 {
 	const int scaled = c->to == ML_C_I8 || c->to == ML_C_U8;
 
-	if (c->from > ML_C_F64 || c->to >= ML_C_NTYPE || c->to == ML_C_F64 ||
+	if ((c->from > ML_C_F64 && (c->from != ML_C_I8 || c->to != ML_C_I8)) ||
+		c->to >= ML_C_NTYPE || c->to == ML_C_F64 ||
 		c->units == 0 || c->units > size || c->at > size)
 		return 0;
 	if (c->units > (UINT64_C(1) << 50) || ml_cast_from_len(c) > size -
@@ -224,6 +226,7 @@ static uint32_t load(unsigned type, const uint8_t *p)
 	case ML_C_F32: return ml_load32(p);
 	case ML_C_F16: return f32_of_f16(ml_load16(p));
 	case ML_C_BF16: return (uint32_t)ml_load16(p) << 16;
+	case ML_C_I8: return *p; /* not a f32, but see scaled() */
 	default: return f32_of_f64(ml_load64(p));
 	}
 }
@@ -297,10 +300,12 @@ static uint8_t scaled(const struct ml_cast *c, uint64_t i, uint32_t v)
 {
 	const int32_t least = c->to == ML_C_I8 ? -128 : 0;
 	const struct num s = from_f32(c->scale[i / c->inner % c->nscale]);
+	const struct num x = c->from != ML_C_I8 ? from_f32(v) :
+		v > 127 ? rounded(1, 256 - v, 0, 0) : rounded(0, v, 0, 0);
 	int32_t q = c->zero;
 
 	if (s.m)
-		q += nearest(over(from_f32(v), s));
+		q += nearest(over(x, s));
 	q = q < least ? least : q > least + 255 ? least + 255 : q;
 	return (uint8_t)q;
 }
@@ -331,6 +336,17 @@ void ml_cast_make(const struct ml_cast *c, uint64_t first, uint64_t n,
 		}
 		to += info[c->to].bytes;
 	}
+}
+
+uint32_t ml_cast_divide(uint32_t a, uint32_t b)
+{
+	const struct num n = from_f32(b);
+	struct num q;
+
+	if (!n.m)
+		return 0;
+	q = over(from_f32(a), n);
+	return (q.neg ? 0x80000000u : 0) | encode(q, 23, 127, 255);
 }
 
 /* ===== as a source ====================================================== */
@@ -520,7 +536,7 @@ static int get(struct ml_cast *c, const uint8_t **p, const uint8_t *end,
 		return 0;
 	c->from = **p & 15;
 	c->to = *(*p)++ >> 4;
-	if (c->to >= ML_C_NTYPE || c->from > ML_C_F64)
+	if (c->to >= ML_C_NTYPE || c->from >= ML_C_NTYPE)
 		return 0;
 	if (ml_get_varint(p, end, &v) != 1 ||
 		ml_get_varint(p, end, &c->units) != 1)

@@ -9,7 +9,8 @@
 /* Types that are cast from, and to. */
 enum ml_cast_type {
 	ML_C_F32, ML_C_F16, ML_C_BF16, ML_C_F64, /* both, but f64 only from */
-	ML_C_Q8_0, ML_C_Q4_0, ML_C_I8, ML_C_U8, /* only to */
+	ML_C_Q8_0, ML_C_Q4_0, /* only to */
+	ML_C_I8, ML_C_U8, /* to; and i8 from, to i8 */
 	ML_C_NTYPE
 };
 #define ML_CAST_NONE 0xffu
@@ -30,6 +31,9 @@ int ml_cast_legal(const struct ml_cast *c, uint64_t size);
 /* Units first to first + n of a cast, from the same of its source. */
 void ml_cast_make(const struct ml_cast *c, uint64_t first, uint64_t n,
 	const uint8_t *from, uint8_t *to);
+
+/* a / b of f32 bits, 0 for b = 0. */
+uint32_t ml_cast_divide(uint32_t a, uint32_t b);
 
 /* The bytes of a source and behind them those of the casts, in order. Both
  * must outlive it. */

@@ -12,6 +12,8 @@
 
 #define SAMPLE 4096 /* bytes of the target's tensor looked at */
 #define SMALL 64 /* bytes of a tensor that is not worth it */
+#define SAYING 96 /* bits that a cast costs in the patch, without scales */
+#define WORTH 1024 /* bits that all casts together must save */
 #define TRIES 64 /* tensors of as many elements looked at */
 
 struct plan {
@@ -19,6 +21,7 @@ struct plan {
 	struct ml_src *bsrc, *tsrc;
 	const struct ml_span **by_name, **by_count;
 	size_t n;
+	uint64_t gain; /* estimated bits */
 	uint8_t from[SAMPLE * 8], to[SAMPLE + 64], want[SAMPLE];
 };
 
@@ -58,13 +61,19 @@ static int by_count(const void *pa, const void *pb)
 static int fits(struct ml_cast *c, const struct ml_span *t,
 	const struct ml_span *b, uint32_t *scale)
 {
-	const struct ml_quant *q = t->quant;
-	uint32_t i;
+	const struct ml_quant *q = t->quant, *o = b->quant;
+	uint32_t i, was, same = 0;
 
 	memset(c, 0, sizeof(*c));
 	c->from = (uint8_t)ml_cast_type(b->dtype, 0);
 	c->to = (uint8_t)ml_cast_type(t->dtype, 1);
-	if (count(b, 0) != count(t, 1) || c->from == c->to)
+	if (count(b, 0) != count(t, 1))
+		return 0;
+	/* codes of the same type only where the scales have moved */
+	if (c->from == c->to && (c->to != ML_C_I8 || !o || !q || o->zero[0] ||
+		(o->n != 1 && (o->n != q->n || o->axis != q->axis))))
+		return 0;
+	if (c->from == ML_C_I8 && c->to != ML_C_I8)
 		return 0;
 	c->at = b->off;
 	c->units = t->len / ml_cast_bytes(c->to);
@@ -82,7 +91,14 @@ static int fits(struct ml_cast *c, const struct ml_span *t,
 		if (q->zero[i] != q->zero[0])
 			return 0;
 		memcpy(&scale[i], &q->scale[i], sizeof(*scale));
+		if (c->from != ML_C_I8)
+			continue;
+		memcpy(&was, &o->scale[o->n == 1 ? 0 : i], sizeof(was));
+		scale[i] = ml_cast_divide(scale[i], was);
+		same += scale[i] == 0x3f800000;
 	}
+	if (same == q->n)
+		return 0;
 	c->zero = (int32_t)q->zero[0];
 	c->nscale = q->n;
 	c->scale = scale;
@@ -120,9 +136,11 @@ static int take(struct plan *p, const struct ml_span *t,
 	return err;
 }
 
-/* The best cast for one tensor of the target. */
-static int choose(struct plan *p, const struct ml_span *t, uint32_t *scale,
-	uint32_t *best_scale, struct ml_diag *diag)
+/* The best cast for one tensor of the target; own is the base's of its name
+ * and type, or NULL. */
+static int choose(struct plan *p, const struct ml_span *t,
+	const struct ml_span *own, uint32_t *scale, uint32_t *best_scale,
+	struct ml_diag *diag)
 {
 	const unsigned to = ml_cast_type(t->dtype, 1);
 	const unsigned type = ml_type_of(t->dtype);
@@ -131,7 +149,7 @@ static int choose(struct plan *p, const struct ml_span *t, uint32_t *scale,
 	const size_t n = units < most ? (size_t)units : most;
 	const uint64_t first = (units - n) / 2;
 	const size_t bytes = n * ml_cast_bytes(to);
-	uint64_t bits, least, alone;
+	uint64_t bits, least, least_before, alone, gain, cost;
 	struct ml_cast c, best = {0};
 	size_t lo, hi, mid, i, pass;
 	int err, found = 0;
@@ -142,6 +160,17 @@ static int choose(struct plan *p, const struct ml_span *t, uint32_t *scale,
 		return err;
 	alone = ml_cost_alone(type, p->want, bytes / ml_type_bytes(type));
 	least = alone - alone / 4; /* what a cast must be better than */
+	if (own) { /* or clearly than the tensor as it is */
+		err = ml_src_read(p->bsrc, own->off + first *
+			ml_cast_bytes(to), p->to, bytes, diag);
+		if (err)
+			return err;
+		bits = memcmp(p->to, p->want, bytes) ? ml_cost_diff(type,
+			p->to, p->want, bytes / ml_type_bytes(type)) : 0;
+		if (bits - bits / 8 < least)
+			least = bits - bits / 8;
+	}
+	least_before = least;
 	for (pass = 0; pass < 2 && !found; pass++) {
 		const struct ml_span **list = pass ? p->by_count : p->by_name;
 
@@ -157,7 +186,9 @@ static int choose(struct plan *p, const struct ml_span *t, uint32_t *scale,
 			if (pass ? count(list[i], 0) != count(t, 1) :
 				ml_own_name_cmp(list[i], t) != 0)
 				break;
-			if (!fits(&c, t, list[i], scale))
+			/* another name may well have the very codes */
+			if (!fits(&c, t, list[i], scale) ||
+				(pass && c.from == c.to))
 				continue;
 			err = judge(p, &c, first, n, type, &bits, diag);
 			if (err)
@@ -174,11 +205,20 @@ static int choose(struct plan *p, const struct ml_span *t, uint32_t *scale,
 			}
 		}
 	}
-	return found ? take(p, t, &best, diag) : ML_OK;
+	if (!found)
+		return ML_OK;
+	/* what it saves on all of the tensor, less what it costs to say */
+	gain = (least_before - least) / bytes * t->len +
+		(least_before - least) % bytes * t->len / bytes;
+	cost = SAYING + 32 * (uint64_t)best.nscale;
+	if (gain <= cost)
+		return ML_OK;
+	p->gain += gain - cost;
+	return take(p, t, &best, diag);
 }
 
-/* Whether the base has the tensor as it is: then a cast is no use. */
-static int has(const struct ml_span **name, size_t n, const struct ml_span *t)
+/* The base's tensor of the same name, type and length, or NULL. */
+static const struct ml_span *own_of(const struct ml_span **name, size_t n, const struct ml_span *t)
 {
 	size_t lo = 0, hi = n, mid;
 
@@ -191,8 +231,8 @@ static int has(const struct ml_span **name, size_t n, const struct ml_span *t)
 	}
 	for (; lo < n && !ml_own_name_cmp(name[lo], t); lo++)
 		if (name[lo]->dtype == t->dtype && name[lo]->len == t->len)
-			return 1;
-	return 0;
+			return name[lo];
+	return NULL;
 }
 
 static int plan(struct plan *p, const struct ml_model *base,
@@ -200,7 +240,7 @@ static int plan(struct plan *p, const struct ml_model *base,
 {
 	const struct ml_span **all = malloc((base->nspan + 1) * sizeof(*all));
 	uint32_t *scale = malloc(2 * ML_QUANT_MAX * sizeof(*scale));
-	const struct ml_span *t;
+	const struct ml_span *t, *own;
 	size_t i, k = 0;
 	int err = ML_OK;
 
@@ -223,8 +263,12 @@ static int plan(struct plan *p, const struct ml_model *base,
 	}
 	for (i = 0; !err && i < target->nspan; i++) {
 		t = &target->span[i];
-		if (t->len >= SMALL && count(t, 1) && !has(all, k, t))
-			err = choose(p, t, scale, scale + ML_QUANT_MAX, diag);
+		if (t->len < SMALL || !count(t, 1))
+			continue;
+		own = own_of(all, k, t);
+		if (!own || ml_cast_type(t->dtype, 1) == ML_C_I8)
+			err = choose(p, t, own, scale, scale + ML_QUANT_MAX,
+				diag);
 	}
 	free(all);
 	free(scale);
@@ -255,6 +299,11 @@ int ml_cast_plan(struct ml_cast_base *out, const struct ml_model *base,
 	out->m.size = base->size;
 	if (!err)
 		err = plan(p, base, target, diag);
+	if (p->gain < WORTH) {
+		ml_cast_free(out->c, out->n);
+		out->c = NULL;
+		out->n = 0;
+	}
 	free(p);
 	casts.c = out->c;
 	casts.n = out->n;
