@@ -10,7 +10,7 @@ WARN = -std=c11 -pedantic -Wall -Wextra -Wshadow -Wconversion \
 CPPFLAGS =
 B = build
 DEFS = -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -Ilib -Iembedded -Icmd
-LIBS = -lcrypto -ldeflate -lz -larchive -lexpat -ljson-c
+LIBS = -lcrypto -lsodium -ldeflate -lz -larchive -lexpat -ljson-c -lm
 VERSION = $(shell sed -n 's/.*ML_VERSION_STRING "\(.*\)"/\1/p' lib/ml.h)
 FUZZ_SECONDS = 60
 MAKEFLAGS += --no-print-directory
@@ -37,7 +37,7 @@ $(B)/libmallorn.a: $(OBJ)
 	rm -f $@
 	$(AR) rcs $@ $(OBJ)
 
-$(B)/bin/%: $(B)/cmd/%.o $(B)/cmd/util.o $(B)/libmallorn.a
+$(B)/bin/%: $(B)/cmd/%.o $(B)/cmd/util.o $(B)/cmd/trust.o $(B)/libmallorn.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -115,6 +115,8 @@ lint: ## manual pages, scripts, warnings of both compilers, symbols
 	$(MAKE) all tests B=$(B)/lint-gcc CC=gcc CFLAGS="-O2 -Werror"
 	$(MAKE) all tests B=$(B)/lint-clang CC=clang CFLAGS="-O2 -Werror"
 	B=$(B)/lint-gcc scripts/lint.sh
+
+include embedded/ports/embedded.mk
 
 # ===== measurements =========================================================
 

@@ -3,19 +3,26 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "mldec.h"
-#include "util.h"
+#include "trust.h"
 
 const char ml_prog[] = "ml-apply";
 
 static const char usage[] =
-	"usage: ml-apply [-hqsvVx] [-c class] [-o file] [base [patch]]\n"
+	"usage: ml-apply [-BhqsvVx] [-c class] [-m file] [-o file] [-p key ...]\n"
+	"                [-r number] [-R file] [base [patch]]\n"
 	"Writes the file or directory that a patch makes of its base.\n"
+	"  -B        go back to an older release on purpose\n"
 	"  -c class  refuse patches above nano, micro or full\n"
+	"  -m file   trust the patch by this signature, of minisign -S\n"
 	"  -o file   write to file (standard output, a directory as a tar)\n"
+	"  -p key    trust only what is signed by this public key, or file of it\n"
 	"  -q        no progress\n"
+	"  -r number refuse older releases\n"
+	"  -R file   refuse releases older than the highest, which is kept there\n"
 	"  -s        apply the patch as it arrives; not for chains\n"
 	"  -v        a line per patch on standard error\n"
 	"  -x        a directory, though the base is none or not one\n"
@@ -26,12 +33,22 @@ struct sink {
 	FILE *f;
 	struct ml_src *spool;
 	struct progress *pr;
+	struct trust *trust; /* of a patch that arrives */
 };
 
 /* What a chain of patches tells before it is applied. */
 struct chain {
 	size_t n;
 	uint64_t size; /* of the last target */
+	uint64_t release; /* of the last patch */
+};
+
+/* Which patches are wanted. */
+struct trust {
+	struct keys keys; /* none: of whoever */
+	const char *minisig;
+	struct floor floor;
+	uint64_t release; /* of the patch, once it is accepted */
 };
 
 static int to_sink(
@@ -92,11 +109,57 @@ static int walk(struct ml_src *psrc, struct chain *c, int verbose,
 				(unsigned long long)start);
 		memcpy(sha, h.target_sha, sizeof(sha));
 		c->size = h.target_size;
+		c->release = h.release;
 		c->n++;
 		if (verbose)
 			tell(&h, start);
 	} while (off < ml_src_size(psrc));
 	return ML_OK;
+}
+
+/* The patch for random access. What shall be verified first is copied, so that
+ * nobody can change it after that. */
+static struct ml_src *take(const char *path, int verify)
+{
+	struct ml_src *s = in_src(path), *copy;
+	uint8_t buf[65536];
+	struct ml_diag diag;
+	struct stat st;
+	uint64_t off;
+	size_t n;
+	int err;
+
+	if (!verify || (is_dash(path) ? fstat(0, &st) : stat(path, &st)) < 0 ||
+		!S_ISREG(st.st_mode))
+		return s;
+	err = ml_src_spool(&copy, &diag);
+	for (off = 0; !err && off < ml_src_size(s); off += n) {
+		n = ml_src_size(s) - off < sizeof(buf) ?
+			(size_t)(ml_src_size(s) - off) : sizeof(buf);
+		err = ml_src_read(s, off, buf, n, &diag);
+		if (!err)
+			err = ml_src_append(copy, buf, n, &diag);
+	}
+	if (err)
+		die_diag(path, err, &diag);
+	ml_src_free(s);
+	return copy;
+}
+
+/* Whether a patch that arrives is wanted. Its body is compared with the digest
+ * in the header as it ends. */
+static int accept_header(void *ctx, const struct ml_hdr *h, const uint8_t *p,
+	struct ml_diag *diag)
+{
+	struct trust *t = ((struct sink *)ctx)->trust;
+	int err = ML_OK;
+
+	if (t->keys.n)
+		err = ml_verify_header(h, p, t->keys.key, t->keys.n, 0, diag);
+	if (!err)
+		err = floor_check(&t->floor, h->release, diag);
+	t->release = h->release;
+	return err;
 }
 
 /* Applies all patches: targets between are spooled. */
@@ -133,21 +196,29 @@ int main(int argc, char **argv)
 	struct ml_src *base = NULL, *psrc = NULL;
 	int c, err, cls = ML_FULL, quiet = 0, verbose = 0, stream = 0, tree = 0;
 	struct chain chain = {0};
+	struct trust trust = {0};
 	struct progress pr;
 	struct ml_diag diag;
-	struct sink sink = {.pr = &pr};
+	struct sink sink = {.pr = &pr, .trust = &trust};
 	struct out_tree out_tree;
 	struct out out = {0};
 	FILE *from = NULL;
 
 	/* arguments */
 	opterr = 0;
-	while ((c = getopt(argc, argv, ":c:ho:qsvVx")) != -1) {
+	while ((c = getopt(argc, argv, ":Bc:hm:o:p:qr:R:svVx")) != -1) {
 		switch (c) {
+		case 'B': trust.floor.back = 1; break;
 		case 'c': cls = class_option(usage, optarg); break;
 		case 'h': help(usage);
+		case 'm': trust.minisig = optarg; break;
 		case 'o': target = optarg; break;
+		case 'p': keys_add(&trust.keys, usage, optarg); break;
 		case 'q': quiet = 1; break;
+		case 'r':
+			trust.floor.least = release_option(usage, optarg);
+			break;
+		case 'R': trust.floor.path = optarg; break;
 		case 's': stream = 1; break;
 		case 'v': verbose = 1; break;
 		case 'V': version();
@@ -159,6 +230,12 @@ int main(int argc, char **argv)
 		usage_error(usage, "more than two files");
 	if (tree && is_dash(target))
 		usage_error(usage, "'-x' needs '-o'");
+	if (trust.minisig && (stream || !trust.keys.n))
+		usage_error(usage, stream ? "'-m' is of the whole patch, so "
+			"not with '-s'" : "'-m' needs '-p'");
+	if (stream && trust.keys.n && is_dash(target))
+		usage_error(usage, "'-s' with '-p' needs '-o': only at its end "
+			"is a patch known to be as signed");
 	base_path = optind < argc ? argv[optind] : NULL;
 	patch_path = optind + 1 < argc ? argv[optind + 1] : NULL;
 	if (base_path && is_dash(base_path) && is_dash(patch_path))
@@ -166,13 +243,22 @@ int main(int argc, char **argv)
 			"base and patch cannot both be standard input");
 
 	/* prepare */
+	floor_load(&trust.floor);
 	if (stream) {
 		from = in_open(patch_path, 1);
 	} else {
-		psrc = in_src(patch_path);
-		err = walk(psrc, &chain, verbose, &diag);
+		psrc = take(patch_path, trust.keys.n > 0);
+		err = ML_OK;
+		if (trust.keys.n)
+			err = keys_verify(&trust.keys, psrc, trust.minisig,
+				&diag);
+		if (!err)
+			err = walk(psrc, &chain, verbose, &diag);
+		if (!err)
+			err = floor_check(&trust.floor, chain.release, &diag);
 		if (err)
 			die_patch(patch_path, psrc, err, &diag);
+		trust.release = chain.release;
 	}
 	if (base_path)
 		base = in_src(base_path);
@@ -185,12 +271,17 @@ int main(int argc, char **argv)
 	} else {
 		out_open(&out, target, 1);
 		sink.f = out.f;
+		if (stream && trust.keys.n && !out.tmp)
+			die(EX_USAGE, "'-s' with '-p' writes to a regular file "
+				"only: what has gone to another cannot be "
+				"taken back");
 	}
 
 	/* stream */
 	progress_start(&pr, chain.n == 1 ? chain.size : 0, quiet);
 	if (stream) {
-		struct ml_target t = {.write = to_sink, .ctx = &sink};
+		struct ml_target t = {.write = to_sink, .ctx = &sink,
+			.accept = accept_header};
 
 		err = ml_apply_stream(from, base, cls, &t, &diag);
 	} else {
@@ -207,9 +298,11 @@ int main(int argc, char **argv)
 	ml_src_free(psrc);
 	if (from)
 		fclose(from);
-	if (!tree)
-		return out_close(&out);
-	err = out_tree_close(&out_tree, sink.spool);
+	if (tree)
+		out_tree_close(&out_tree, sink.spool);
+	else
+		out_close(&out);
 	ml_src_free(sink.spool);
-	return err;
+	floor_save(&trust.floor, trust.release);
+	return EX_OK;
 }

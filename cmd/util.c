@@ -81,6 +81,8 @@ int ml_exit_status(int ml_err)
 	case ML_ECLASS: return EX_VERSION;
 	case ML_EBASE: return EX_BASE;
 	case ML_EDIGEST: return EX_DIGEST;
+	case ML_EAUTH: return EX_AUTH;
+	case ML_EOLD: return EX_OLD;
 	case ML_EINVAL: return EX_USAGE;
 	default: return EX_SYSTEM;
 	}
@@ -153,18 +155,22 @@ static int looks_right(struct ml_src *psrc)
 		memcmp(head, ML_PATCH_MAGIC, n) == 0;
 }
 
+int patch_status(struct ml_src *psrc, int err, const struct ml_diag *d)
+{
+	const int is_patch = psrc ? looks_right(psrc) : d->off > 0;
+	const int status = ml_exit_status(err);
+
+	return status == EX_INPUT && (is_patch || err != ML_EFORMAT) ?
+		EX_PATCH : status;
+}
+
 void die_patch(const char *file, struct ml_src *psrc, int err,
 	const struct ml_diag *d)
 {
-	const int is_patch = psrc ? looks_right(psrc) : d->off > 0;
-
 	if (err == ML_EBASE)
 		die(EX_BASE, "%s", d->why);
 	warn_diag(file, d);
-	if (ml_exit_status(err) == EX_INPUT &&
-		(is_patch || err != ML_EFORMAT))
-		exit(EX_PATCH);
-	exit(ml_exit_status(err));
+	exit(patch_status(psrc, err, d));
 }
 
 /* ===== options ========================================================== */

@@ -27,7 +27,9 @@ enum {
 	EX_BASE = 4, /* not the base that the patch was made for, or none */
 	EX_VERSION = 5, /* unknown format version, or a class is refused */
 	EX_PATCH = 6, /* the patch is corrupt, cut short or empty */
-	EX_DIGEST = 7 /* the result is not what was promised */
+	EX_DIGEST = 7, /* the result is not what was promised */
+	EX_AUTH = 8, /* not signed by a key that is trusted */
+	EX_OLD = 9 /* a release below the least that is accepted */
 };
 
 /* ===== messages ========================================================= */
@@ -52,6 +54,7 @@ _Noreturn void die_either(const char *file, FILE *f, int err,
 /* The same where the input is a patch, so that what is wrong with it has its
  * own status; only what does not even begin as a patch is like any other
  * input. psrc NULL: it came as a stream. */
+int patch_status(struct ml_src *psrc, int err, const struct ml_diag *d);
 _Noreturn void die_patch(const char *file, struct ml_src *psrc, int err,
 	const struct ml_diag *d);
 

@@ -70,9 +70,23 @@ static int varint(const uint8_t **p, const uint8_t *end, ml_off *v)
 	return 0;
 }
 
-/* An extension that may not be passed over. */
-static int critical(struct ml_hdr *h, const uint8_t *e)
+/* An extension field; the critical ones may not be passed over. */
+static int extension(struct ml_hdr *h, const uint8_t *e)
 {
+	if (h->sig) /* that was to be the last */
+		return ML_DEC_EFORMAT;
+	if (e[0] == ML_EXT_BODY) {
+		if (h->body_sha || e[1] != 32)
+			return ML_DEC_EFORMAT;
+		h->body_sha = e + 2;
+	}
+	if (e[0] == ML_EXT_SIG && e[1] == ML_SIG_FIELD &&
+		e[2] == ML_SIG_ED25519) {
+		h->sig = e + 2 + ML_SIG_FIELD - ML_SIG_LEN;
+		return h->body_sha ? 0 : ML_DEC_EFORMAT;
+	}
+	if (!(e[0] & 0x80))
+		return 0;
 #if ML_DEC_CLASS >= 3
 	const uint8_t *p = e + 2, *end = p + e[1];
 
@@ -83,8 +97,6 @@ static int critical(struct ml_hdr *h, const uint8_t *e)
 		return 0;
 	}
 #endif
-	(void)h;
-	(void)e;
 	return ML_DEC_EVERSION;
 }
 
@@ -118,7 +130,7 @@ static int hdr_fields(struct ml_hdr *h, const uint8_t *p, const uint8_t *end)
 	for (e = p; e < end; e += 2 + e[1]) {
 		if (end - e < 2 || end - e - 2 < e[1])
 			return ML_DEC_EFORMAT;
-		r = e[0] & 0x80 ? critical(h, e) : 0;
+		r = extension(h, e);
 		if (r)
 			return r;
 	}
@@ -161,6 +173,8 @@ int ml_hdr_parse(const uint8_t *p, size_t n, struct ml_hdr *h)
 	if (h->flags & ~ML_HF_BASE || h->cls < 1 || h->cls > 3)
 		return ML_DEC_EVERSION;
 	r = hdr_fields(h, q, end);
+	if (h->sig)
+		h->sig_off = (uint16_t)(h->sig - p);
 	return r < 0 ? r : h->len;
 }
 

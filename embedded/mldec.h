@@ -62,7 +62,14 @@ enum ml_dec_status {
 	ML_DEC_EIO = -5 /* a callback failed */
 };
 
-#define ML_EXT_IMAGE 0x82 /* extension field: sizes of the images */
+/* Extension fields. */
+#define ML_EXT_BODY 0x01 /* SHA-256 of the body */
+#define ML_EXT_SIG 0x81 /* signature */
+#define ML_EXT_IMAGE 0x82 /* sizes of the images */
+#define ML_SIG_FIELD 73 /* bytes of a signature field's value: */
+#define ML_SIG_ED25519 1 /* the algorithm, and then */
+#define ML_KEY_ID_LEN 8
+#define ML_SIG_LEN 64
 
 struct ml_hdr {
 	uint8_t version, cls, flags;
@@ -77,8 +84,13 @@ struct ml_hdr {
 #endif
 	/* Into the memory that was parsed; base_sha only with ML_HF_BASE. */
 	const uint8_t *target_sha, *base_sha;
+	const uint8_t *body_sha; /* NULL: not told */
+	/* The signature, of the sig_off bytes of the header before it, of
+	 * which the last ML_KEY_ID_LEN are the key's id. NULL: not signed.
+	 * Only its form was checked. */
+	const uint8_t *sig;
 	const uint8_t *ext; /* extension fields, already checked for form */
-	uint16_t ext_len;
+	uint16_t ext_len, sig_off;
 	uint16_t len; /* of the whole header */
 };
 

@@ -36,6 +36,7 @@ struct job {
 	struct ml_src *bsrc; /* the base's image */
 	const struct ml_target *t;
 	struct ml_sha256 *sha;
+	struct ml_sha256 *body; /* of the patch, or NULL */
 	struct ml_wrap_map map;
 	struct ml_src *image; /* of a base with deflated parts, or NULL */
 	struct ml_cast_base cast; /* of a base with casts */
@@ -331,6 +332,8 @@ static int prepare(struct job *j, const struct ml_hdr *h, struct ml_diag *diag)
 	const size_t arena = ml_dec_arena(h->cls);
 	int err = ml_sha256_new(&j->sha, diag);
 
+	if (!err && h->body_sha)
+		err = ml_sha256_new(&j->body, diag);
 	if (err)
 		return err;
 	if (window > ML_WINDOW_MAX && !again) {
@@ -370,6 +373,8 @@ static int decode(struct job *j, struct ml_diag *diag)
 			follow(j, j->in + j->used, used);
 		else
 			j->taken = j->rec = j->taken + used;
+		if (r != ML_DEC_HEADER && j->body)
+			ml_sha256_update(j->body, j->in + j->used, used);
 		j->used += used;
 		if (r < 0)
 			return refused(j, r, diag);
@@ -403,12 +408,15 @@ static int at_end(struct job *j, struct ml_diag *diag)
 static int apply(struct job *j, int max_cls, struct ml_diag *diag)
 {
 	uint8_t sha[ML_SHA256_LEN], promised[ML_SHA256_LEN];
+	uint8_t body[ML_SHA256_LEN];
 	struct ml_hdr h;
 	int err;
 
 	j->taken = j->at;
 	j->diag = diag;
 	err = header(j, &h, max_cls, diag);
+	if (!err && j->t->accept)
+		err = j->t->accept(j->t->ctx, &h, j->in, diag);
 	if (!err)
 		err = check_base(j, &h, diag);
 	if (!err)
@@ -418,11 +426,20 @@ static int apply(struct job *j, int max_cls, struct ml_diag *diag)
 	if (err)
 		return err;
 	memcpy(promised, h.target_sha, sizeof(promised));
+	if (j->body)
+		memcpy(body, h.body_sha, sizeof(body));
 	err = decode(j, diag);
 	if (!err)
 		err = at_end(j, diag);
 	if (err)
 		return err;
+	if (j->body) {
+		ml_sha256_final(j->body, sha);
+		if (memcmp(sha, body, sizeof(sha)) != 0)
+			return ml_fail(diag, ML_ECHECK, ML_NOWHERE,
+				"the body has not the SHA-256 that the header "
+				"tells");
+	}
 	ml_sha256_final(j->sha, sha);
 	if (memcmp(sha, promised, sizeof(sha)) != 0)
 		return ml_fail(diag, ML_EDIGEST, ML_NOWHERE,
@@ -434,6 +451,7 @@ static int apply(struct job *j, int max_cls, struct ml_diag *diag)
 static void job_free(struct job *j)
 {
 	ml_sha256_free(j->sha);
+	ml_sha256_free(j->body);
 	ml_src_free(j->spool);
 	ml_cast_base_free(&j->cast);
 	ml_src_free(j->image);

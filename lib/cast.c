@@ -21,6 +21,7 @@ static const struct {
 	{4, 1, ML_DT_F32}, {2, 1, ML_DT_F16}, {2, 1, ML_DT_BF16},
 	{8, 1, ML_DT_F64}, {34, 32, ML_DT_GGML + 8}, {18, 32, ML_DT_GGML + 2},
 	{1, 1, ML_DT_I8}, {1, 1, ML_DT_U8},
+	{4, 1, ML_DT_OPAQUE}, {2, 1, ML_DT_OPAQUE}, {2, 1, ML_DT_OPAQUE},
 };
 
 unsigned ml_cast_type(unsigned dtype, int to)
@@ -31,7 +32,7 @@ unsigned ml_cast_type(unsigned dtype, int to)
 		dtype = ML_DT_F32;
 	if (dtype == ML_DT_GGML + 1)
 		dtype = ML_DT_F16;
-	for (t = 0; t < ML_C_NTYPE; t++)
+	for (t = 0; t < ML_C_SUM; t++)
 		if (info[t].dtype == dtype)
 			return to ? t != ML_C_F64 ? t : ML_CAST_NONE :
 				t <= ML_C_F64 || t == ML_C_I8 ? t :
@@ -69,6 +70,12 @@ int ml_cast_legal(const struct ml_cast *c, uint64_t size)
 		return 0;
 	if (c->units > (UINT64_C(1) << 50) || ml_cast_from_len(c) > size -
 		c->at)
+		return 0;
+	if (c->to >= ML_C_SUM)
+		return c->rank >= 1 && c->rank <= ML_FACTORS_MAX &&
+			c->inner >= 1 && c->units % c->inner == 0 &&
+			c->exp > -2000 && c->exp < 2000 && c->nscale == 0;
+	if (c->rank)
 		return 0;
 	return scaled ? c->nscale >= 1 && c->nscale <= ML_QUANT_MAX &&
 		c->inner >= 1 : c->nscale == 0;
@@ -296,6 +303,47 @@ static void quantise(unsigned to, unsigned from, const uint8_t *p, uint8_t *q)
 	}
 }
 
+static struct num plus(struct num a, struct num b)
+{
+	int64_t x, y;
+	int d;
+
+	if (!b.m)
+		return a;
+	if (!a.m)
+		return b;
+	if (a.e < b.e) {
+		const struct num t = a;
+
+		a = b;
+		b = t;
+	}
+	d = a.e - b.e;
+	if (d > 38) /* too small to matter */
+		return a;
+	x = (int64_t)a.m << d;
+	y = b.m;
+	x = (a.neg ? -x : x) + (b.neg ? -y : y);
+	return rounded(x < 0, (uint64_t)(x < 0 ? -x : x), b.e, 0);
+}
+
+/* An element with its share of a sum of low rank, as the bits of a f32. */
+static uint32_t summed(const struct ml_cast *c, uint64_t i, uint32_t v)
+{
+	const int32_t *u = c->u + i / c->inner * c->rank;
+	const int32_t *w = c->v + i % c->inner * c->rank;
+	struct num x;
+	int64_t s = 0;
+	unsigned k;
+
+	/* below 2^23 * 2^30 * 64 */
+	for (k = 0; k < c->rank; k++)
+		s += (int64_t)u[k] * ((int64_t)w[k] * (1 << c->drop[k]));
+	x = plus(from_f32(v), rounded(s < 0, (uint64_t)(s < 0 ? -s : s),
+		c->exp, 0));
+	return (x.neg ? 0x80000000u : 0) | encode(x, 23, 127, 255);
+}
+
 static uint8_t scaled(const struct ml_cast *c, uint64_t i, uint32_t v)
 {
 	const int32_t least = c->to == ML_C_I8 ? -128 : 0;
@@ -328,7 +376,9 @@ void ml_cast_make(const struct ml_cast *c, uint64_t first, uint64_t n,
 		default: v = load(c->from, from);
 		}
 		from += w;
-		switch (c->to) {
+		if (c->to >= ML_C_SUM)
+			v = summed(c, first + i, v);
+		switch (c->to >= ML_C_SUM ? c->to - ML_C_SUM : c->to) {
 		case ML_C_F32: ml_store32(to, v); break;
 		case ML_C_F16: ml_store16(to, f16_of_f32(v)); break;
 		case ML_C_BF16: ml_store16(to, bf16_of_f32(v)); break;
@@ -336,6 +386,11 @@ void ml_cast_make(const struct ml_cast *c, uint64_t first, uint64_t n,
 		}
 		to += info[c->to].bytes;
 	}
+}
+
+uint32_t ml_cast_f32(unsigned type, const uint8_t *p)
+{
+	return load(type, p);
 }
 
 uint32_t ml_cast_divide(uint32_t a, uint32_t b)
@@ -455,10 +510,31 @@ int ml_cast_src(struct ml_src **out, struct ml_src *of,
 
 /* ===== lists ============================================================ */
 
+static uint64_t rows(const struct ml_cast *c)
+{
+	return c->rank ? c->units / c->inner : 0;
+}
+
+/* A copy of n bytes to *to; nothing of none. */
+static int copy(void *to, const void *from, uint64_t n)
+{
+	void *p = NULL;
+
+	if (n) {
+		p = malloc((size_t)n);
+		if (!p)
+			return 1;
+		memcpy(p, from, (size_t)n);
+	}
+	memcpy(to, &p, sizeof(p));
+	return 0;
+}
+
 int ml_cast_add(struct ml_cast **list, size_t *n, const struct ml_cast *c,
 	struct ml_diag *diag)
 {
 	struct ml_cast *p = *list;
+	int32_t *u = NULL, *v = NULL;
 	uint32_t *scale = NULL;
 
 	if ((*n & (*n - 1)) == 0) { /* a power of two: full */
@@ -468,16 +544,25 @@ int ml_cast_add(struct ml_cast **list, size_t *n, const struct ml_cast *c,
 				"out of memory");
 		*list = p;
 	}
-	if (c->nscale) {
-		scale = malloc(c->nscale * sizeof(*scale));
-		if (!scale)
-			return ml_fail(diag, ML_ENOMEM, ML_NOWHERE,
-				"out of memory");
-		memcpy(scale, c->scale, c->nscale * sizeof(*scale));
+	if (copy(&scale, c->scale, c->nscale * sizeof(*scale)) ||
+		copy(&u, c->u, rows(c) * c->rank * sizeof(*u)) ||
+		copy(&v, c->v, c->inner * c->rank * sizeof(*v))) {
+		free(scale);
+		free(u);
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	}
 	p[*n] = *c;
-	p[(*n)++].scale = scale;
+	p[*n].scale = scale;
+	p[*n].u = u;
+	p[(*n)++].v = v;
 	return ML_OK;
+}
+
+static void drop_params(struct ml_cast *c)
+{
+	free(c->scale);
+	free(c->u);
+	free(c->v);
 }
 
 void ml_cast_free(struct ml_cast *list, size_t n)
@@ -485,11 +570,135 @@ void ml_cast_free(struct ml_cast *list, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		free(list[i].scale);
+		drop_params(&list[i]);
 	free(list);
 }
 
-#define ENTRY_MAX (1 + 5 * (ML_VARINT_MAX + 1)) /* bytes, without scales */
+#define ENTRY_MAX (1 + 6 * (ML_VARINT_MAX + 1)) /* bytes, without the rest */
+
+/* The bits that all numbers of a factor's column fit. */
+static unsigned width(const int32_t *a, uint64_t n, unsigned rank, unsigned k)
+{
+	unsigned w = 1;
+	uint64_t i;
+
+	for (i = 0; i < n; i++) {
+		const int32_t x = a[i * rank + k];
+
+		while (w < ML_FACTOR_BITS && (x < 0 ? -x : x) >> (w - 1))
+			w++;
+	}
+	return w;
+}
+
+uint64_t ml_cast_param_bits(const struct ml_cast *c)
+{
+	uint64_t bits = 32 * (uint64_t)c->nscale;
+	unsigned k;
+
+	for (k = 0; k < c->rank; k++)
+		bits += 24 + width(c->u, rows(c), c->rank, k) * rows(c) +
+			width(c->v, c->inner, c->rank, k) * c->inner;
+	return bits;
+}
+
+/* Bits, the lowest first. */
+struct bits {
+	uint8_t *p;
+	const uint8_t *end; /* for reading */
+	uint64_t acc;
+	unsigned n;
+	int over; /* read behind the end */
+};
+
+static void put_bits(struct bits *b, unsigned w, int32_t v)
+{
+	b->acc |= (uint64_t)((uint32_t)v & ((UINT32_C(1) << w) - 1)) << b->n;
+	for (b->n += w; b->n >= 8; b->n -= 8, b->acc >>= 8)
+		*b->p++ = (uint8_t)b->acc;
+}
+
+static void put_factor(struct bits *b, const int32_t *a, uint64_t n,
+	unsigned rank, unsigned k, unsigned w)
+{
+	uint64_t i;
+
+	for (i = 0; i < n; i++)
+		put_bits(b, w, a[i * rank + k]);
+}
+
+/* Exponent, then for each column: bits of u, bits of v, drop, both columns;
+ * filled up to a byte at the end. */
+static uint8_t *put_factors(uint8_t *p, const struct ml_cast *c)
+{
+	struct bits b = {p, NULL, 0, 0, 0};
+	unsigned k, wu, wv;
+
+	put_bits(&b, 16, c->exp);
+	for (k = 0; k < c->rank; k++) {
+		wu = width(c->u, rows(c), c->rank, k);
+		wv = width(c->v, c->inner, c->rank, k);
+		put_bits(&b, 8, (int32_t)wu);
+		put_bits(&b, 8, (int32_t)wv);
+		put_bits(&b, 8, c->drop[k]);
+		put_factor(&b, c->u, rows(c), c->rank, k, wu);
+		put_factor(&b, c->v, c->inner, c->rank, k, wv);
+	}
+	if (b.n)
+		put_bits(&b, 8 - b.n, 0);
+	return b.p;
+}
+
+/* w bits with their sign. */
+static int32_t get_bits(struct bits *b, unsigned w)
+{
+	uint32_t v;
+
+	for (; b->n < w; b->n += 8) {
+		b->over |= b->p == b->end;
+		b->acc |= (uint64_t)(b->over ? 0 : *b->p++) << b->n;
+	}
+	v = (uint32_t)b->acc & ((UINT32_C(1) << w) - 1);
+	b->acc >>= w;
+	b->n -= w;
+	return v >> (w - 1) ? (int32_t)v - (INT32_C(1) << w) : (int32_t)v;
+}
+
+/* The same back; what is not enough, or leaves a bound, is no factor. */
+static int get_factors(struct ml_cast *c, const uint8_t **p,
+	const uint8_t *end)
+{
+	struct bits b = {NULL, end, 0, 0, 0};
+	const uint64_t n = rows(c);
+	unsigned k, wu, wv;
+	uint64_t i;
+
+	/* a byte holds no more than eight numbers */
+	if (n > (uint64_t)(end - *p) * 8 || c->inner > (uint64_t)(end - *p) *
+		8 || (n + c->inner) * c->rank > (uint64_t)(end - *p) * 8)
+		return 0;
+	c->u = calloc((size_t)(n * c->rank) + 1, sizeof(*c->u));
+	c->v = calloc((size_t)(c->inner * c->rank) + 1, sizeof(*c->v));
+	if (!c->u || !c->v)
+		return -1;
+	memcpy(&b.p, p, sizeof(b.p)); /* only read from */
+	c->exp = (int16_t)get_bits(&b, 16);
+	for (k = 0; k < c->rank; k++) {
+		wu = (unsigned)get_bits(&b, 8);
+		wv = (unsigned)get_bits(&b, 8);
+		c->drop[k] = (uint8_t)get_bits(&b, 8);
+		if (wu < 1 || wu > ML_FACTOR_BITS || wv < 1 ||
+			wv > ML_FACTOR_BITS ||
+			wv + c->drop[k] > ML_FACTOR_BITS + 6)
+			return 0;
+		for (i = 0; i < n; i++)
+			c->u[i * c->rank + k] = get_bits(&b, wu);
+		for (i = 0; i < c->inner; i++)
+			c->v[i * c->rank + k] = get_bits(&b, wv);
+	}
+	*p = b.p;
+	return !b.over;
+}
 
 int ml_cast_encode(uint8_t **out, size_t *n, const struct ml_casts *casts,
 	struct ml_diag *diag)
@@ -499,7 +708,7 @@ int ml_cast_encode(uint8_t **out, size_t *n, const struct ml_casts *casts,
 	uint8_t *p;
 
 	for (i = 0; i < casts->n; i++)
-		cap += 4 * (size_t)casts->c[i].nscale;
+		cap += (size_t)(ml_cast_param_bits(&casts->c[i]) / 8) + 16;
 	p = malloc(cap);
 	*out = p;
 	if (!p)
@@ -512,6 +721,11 @@ int ml_cast_encode(uint8_t **out, size_t *n, const struct ml_casts *casts,
 		k += ml_put_varint(p + k, ml_zigzag(c->at, end));
 		k += ml_put_varint(p + k, c->units);
 		end = c->at + ml_cast_from_len(c);
+		if (c->rank) {
+			k += ml_put_varint(p + k, c->inner);
+			k += ml_put_varint(p + k, c->rank);
+			k = (size_t)(put_factors(p + k, c) - p);
+		}
 		if (!c->nscale)
 			continue;
 		k += ml_put_varint(p + k, c->inner);
@@ -542,6 +756,15 @@ static int get(struct ml_cast *c, const uint8_t **p, const uint8_t *end,
 		ml_get_varint(p, end, &c->units) != 1)
 		return 0;
 	c->at = ml_unzigzag(v, at);
+	if (c->to >= ML_C_SUM) {
+		if (ml_get_varint(p, end, &c->inner) != 1 ||
+			ml_get_varint(p, end, &n) != 1 || n < 1 ||
+			n > ML_FACTORS_MAX || c->inner < 1 ||
+			c->units % c->inner)
+			return 0;
+		c->rank = (uint16_t)n;
+		return get_factors(c, p, end);
+	}
 	if (c->to != ML_C_I8 && c->to != ML_C_U8)
 		return 1;
 	if (ml_get_varint(p, end, &c->inner) != 1 ||
@@ -574,21 +797,27 @@ int ml_cast_decode(struct ml_cast **list, size_t *count, const uint8_t *p,
 		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 			"malformed number of casts");
 	for (i = 0; !err && i < casts; i++) {
-		if (!get(&c, &p, end, at, &scales) ||
-			!ml_cast_legal(&c, size))
-			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
-				"malformed cast");
+		const int r = get(&c, &p, end, at, &scales);
+
+		if (r < 0 || r == 0 || !ml_cast_legal(&c, size)) {
+			drop_params(&c);
+			return r < 0 ? ml_fail(diag, ML_ENOMEM, ML_NOWHERE,
+				"out of memory") : ml_fail(diag, ML_EFORMAT,
+				ML_NOWHERE, "malformed cast");
+		}
 		at = c.at + ml_cast_from_len(&c);
 		if (c.nscale) {
 			c.scale = malloc(c.nscale * sizeof(*c.scale));
-			if (!c.scale)
+			if (!c.scale) {
+				drop_params(&c);
 				return ml_fail(diag, ML_ENOMEM, ML_NOWHERE,
 					"out of memory");
+			}
 		}
 		for (j = 0; j < c.nscale; j++)
 			c.scale[j] = ml_load32(scales + 4 * j);
 		err = ml_cast_add(list, count, &c, diag);
-		free(c.scale);
+		drop_params(&c);
 	}
 	if (!err && p < end)
 		err = ml_fail(diag, ML_EFORMAT, ML_NOWHERE,

@@ -11,8 +11,11 @@ enum ml_cast_type {
 	ML_C_F32, ML_C_F16, ML_C_BF16, ML_C_F64, /* both, but f64 only from */
 	ML_C_Q8_0, ML_C_Q4_0, /* only to */
 	ML_C_I8, ML_C_U8, /* to; and i8 from, to i8 */
-	ML_C_NTYPE
+	ML_C_SUM, /* to: this + f32, f16 or bf16, with a sum of low rank */
+	ML_C_NTYPE = ML_C_SUM + 3
 };
+#define ML_FACTORS_MAX 64 /* rank of a sum */
+#define ML_FACTOR_BITS 24 /* of a number in a factor, with its sign */
 #define ML_CAST_NONE 0xffu
 
 /* The type for a dtype, or ML_CAST_NONE. */
@@ -32,6 +35,10 @@ int ml_cast_legal(const struct ml_cast *c, uint64_t size);
 void ml_cast_make(const struct ml_cast *c, uint64_t first, uint64_t n,
 	const uint8_t *from, uint8_t *to);
 
+/* An element of a type that is cast from, as the bits of a f32. */
+uint32_t ml_cast_f32(unsigned type, const uint8_t *p);
+/* Bits that scales or factors take in a patch. */
+uint64_t ml_cast_param_bits(const struct ml_cast *c);
 /* a / b of f32 bits, 0 for b = 0. */
 uint32_t ml_cast_divide(uint32_t a, uint32_t b);
 

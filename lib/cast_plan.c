@@ -8,6 +8,7 @@
 #include "align.h"
 #include "cast.h"
 #include "cost.h"
+#include "lowrank.h"
 #include "ops.h"
 
 #define SAMPLE 4096 /* bytes of the target's tensor looked at */
@@ -235,6 +236,34 @@ static const struct ml_span *own_of(const struct ml_span **name, size_t n, const
 	return NULL;
 }
 
+/* Whether the tensor is that of the base and a sum of low rank. */
+static int sum(struct plan *p, const struct ml_span *t,
+	const struct ml_span *own, struct ml_diag *diag)
+{
+	const unsigned type = ml_type_of(t->dtype), w = ml_type_bytes(type);
+	const size_t n = t->len < SAMPLE ? (size_t)t->len : SAMPLE;
+	const uint64_t at = (t->len - n) / 2 / w * w;
+	struct ml_cast c = {0};
+	uint64_t bits, diff;
+	int err;
+
+	err = ml_src_read(p->tsrc, t->off + at, p->want, n, diag);
+	if (!err)
+		err = ml_src_read(p->bsrc, own->off + at, p->from, n, diag);
+	if (err || !memcmp(p->want, p->from, n))
+		return err;
+	diff = ml_cost_diff(type, p->from, p->want, n / w);
+	diff = diff / n * t->len + diff % n * t->len / n;
+	err = ml_lowrank_find(&c, &bits, own, p->bsrc, t, p->tsrc, diag);
+	if (!err && bits < diff - diff / 8 && bits + SAYING < diff) {
+		p->gain += diff - bits - SAYING;
+		err = take(p, t, &c, diag);
+	}
+	free(c.u);
+	free(c.v);
+	return err;
+}
+
 static int plan(struct plan *p, const struct ml_model *base,
 	const struct ml_model *target, struct ml_diag *diag)
 {
@@ -266,6 +295,10 @@ static int plan(struct plan *p, const struct ml_model *base,
 		if (t->len < SMALL || !count(t, 1))
 			continue;
 		own = own_of(all, k, t);
+		if (own)
+			err = sum(p, t, own, diag);
+		if (err)
+			break;
 		if (!own || ml_cast_type(t->dtype, 1) == ML_C_I8)
 			err = choose(p, t, own, scale, scale + ML_QUANT_MAX,
 				diag);

@@ -40,6 +40,8 @@ const char *ml_strerror(int err)
 	case ML_ECLASS: return "memory class too large";
 	case ML_EBASE: return "wrong base";
 	case ML_EDIGEST: return "digest mismatch";
+	case ML_EAUTH: return "not signed by a trusted key";
+	case ML_EOLD: return "an older release";
 	case ML_ENOMEM: return "out of memory";
 	case ML_EIO: return "input/output error";
 	case ML_EINVAL: return "invalid argument";

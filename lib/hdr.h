@@ -63,6 +63,10 @@ uint64_t ml_info_base_image(const struct ml_patch_info *info);
 size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
 	uint64_t body, uint64_t window);
 
+/* The header at `off`: into hbuf, and what it says. */
+int ml_hdr_read(struct ml_src *s, uint64_t off, struct ml_hdr *h,
+	uint8_t hbuf[384], struct ml_diag *diag);
+
 /* The record at r->off, which ends by `end`: its frame into *r, its CRC
  * checked. */
 int ml_record_read(struct ml_src *s, struct ml_record *r, uint64_t end,

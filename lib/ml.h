@@ -34,6 +34,8 @@ enum ml_err {
 	ML_ECLASS = -21, /* memory class too large for this decoder */
 	ML_EBASE = -22, /* not the base that the patch was made for */
 	ML_EDIGEST = -23, /* the result has not the promised digest */
+	ML_EAUTH = -24, /* not signed by a key that is trusted here */
+	ML_EOLD = -25, /* a release below the least that is accepted */
 	/* the system is at fault */
 	ML_ENOMEM = -30,
 	ML_EIO = -31, /* diag->errnum says what */
@@ -214,6 +216,12 @@ struct ml_cast {
 	uint32_t nscale; /* 0 for all others */
 	uint32_t *scale; /* bits of f32 */
 	int32_t zero;
+	/* With a sum of low rank: to each element of rows of `inner`, times
+	 * 2^exp, the sum over k of u[row][k] * (v[column][k] << drop[k]). */
+	uint16_t rank; /* 0 for all others */
+	int16_t exp;
+	uint8_t drop[64];
+	int32_t *u, *v;
 };
 struct ml_casts {
 	const struct ml_cast *c;
@@ -615,6 +623,8 @@ int ml_unpack(struct ml_src *psrc, uint64_t *off, const struct ml_sink *next,
  * checked before the first write. A failure is the output's when ferror(f). */
 int ml_unpack_stream(struct ml_src *psrc, FILE *f, struct ml_diag *diag);
 
+struct ml_hdr; /* mldec.h */
+
 /* Where a rebuilt target goes and how it is read back. */
 struct ml_target {
 	void *ctx;
@@ -623,6 +633,10 @@ struct ml_target {
 	/* NULL: the last `window` bytes are kept in memory, at most
 	 * ML_WINDOW_MAX, else in a spool. */
 	int (*read)(void *ctx, uint64_t off, uint8_t *p, size_t n,
+		struct ml_diag *diag);
+	/* Unless NULL, asked with the header p[0..h->len) before the base is
+	 * read: a failure refuses the patch. */
+	int (*accept)(void *ctx, const struct ml_hdr *h, const uint8_t *p,
 		struct ml_diag *diag);
 };
 #define ML_WINDOW_MAX (8u << 20)
@@ -648,10 +662,69 @@ struct ml_record {
 	uint64_t n_out;
 	uint8_t coder;
 };
-struct ml_hdr; /* mldec.h */
 int ml_patch_walk(struct ml_src *psrc, uint64_t *off, struct ml_hdr *h,
 	uint8_t hbuf[384], int (*each)(void *arg, const struct ml_record *r,
 	struct ml_diag *diag), void *arg, struct ml_diag *diag);
+
+/* ===== signatures ======================================================= */
+
+/* Ed25519 with the keys of minisign(1). What is not signed by one of the
+ * given keys, or not as it was signed, is ML_EAUTH. */
+
+#define ML_KEY_TEXT_MAX 16384 /* bytes of any file of minisign's */
+#define ML_LEGACY_MAX (64u << 20) /* bytes of a file signed the old way */
+
+struct ml_pubkey {
+	uint8_t id[8], key[32];
+};
+/* A secret, and to be given to ml_seckey_wipe. */
+struct ml_seckey {
+	uint8_t id[8], key[64];
+};
+/* A detached signature. Its comment is a part of the text it was read from. */
+struct ml_minisig {
+	int prehashed; /* 0: of the old kind */
+	uint8_t id[8], sig[64], global[64];
+	const char *comment; /* the trusted one, not ended by NUL */
+	size_t ncomment;
+};
+
+/* A public key: the text of such a file, or its second line alone. */
+int ml_pubkey_parse(struct ml_pubkey *k, const char *text, size_t n,
+	struct ml_diag *diag);
+/* A secret key. What is encrypted asks for the password: pw[0..returned), at
+ * most cap bytes, or negative to fail with *diag filled. A wrong one is
+ * ML_EAUTH. Deriving the key takes as much memory as minisign took, at most
+ * 1 GiB. On failure *k holds nothing. */
+int ml_seckey_parse(struct ml_seckey *k, const char *text, size_t n,
+	int (*password)(void *ctx, char *pw, size_t cap, struct ml_diag *diag),
+	void *ctx, struct ml_diag *diag);
+void ml_seckey_wipe(struct ml_seckey *k);
+void ml_wipe(void *p, size_t n); /* which no compiler leaves out */
+int ml_minisig_parse(struct ml_minisig *s, const char *text, size_t n,
+	struct ml_diag *diag);
+
+/* Writes the patch at *off with a signature by k, in place of one it may
+ * have, to f; moves *off. Only the header is looked at. A failure is the
+ * output's when ferror(f). */
+int ml_sign_patch(struct ml_src *psrc, uint64_t *off,
+	const struct ml_seckey *k, FILE *f, struct ml_diag *diag);
+/* The signature of a header p[0..h->len) as ml_hdr_parse or ml_patch_walk has
+ * filled *h. It also vouches for the body's digest h->body_sha, which is not
+ * compared here. `at` is for messages. */
+int ml_verify_header(const struct ml_hdr *h, const uint8_t *p,
+	const struct ml_pubkey *keys, size_t n, uint64_t at,
+	struct ml_diag *diag);
+/* Header and body of the patch at *off; moves *off. The records are not looked
+ * at. */
+int ml_verify_patch(struct ml_src *psrc, uint64_t *off,
+	const struct ml_pubkey *keys, size_t n, struct ml_diag *diag);
+/* Every patch of a file. */
+int ml_verify_chain(struct ml_src *psrc, const struct ml_pubkey *keys,
+	size_t n, struct ml_diag *diag);
+/* Any file, by a detached signature. */
+int ml_minisig_verify(const struct ml_minisig *sig, struct ml_src *s,
+	const struct ml_pubkey *keys, size_t n, struct ml_diag *diag);
 
 /* ===== looking: ml-ls, ml-info =========================================== */
 

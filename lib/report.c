@@ -47,7 +47,10 @@ static int read_part(struct ml_part *r, struct ml_src *psrc, uint64_t *off,
 	memcpy(r->target_sha, r->h.target_sha, ML_SHA256_LEN);
 	if (r->h.flags & ML_HF_BASE)
 		memcpy(r->base_sha, r->h.base_sha, ML_SHA256_LEN);
-	r->h.ext = NULL;
+	r->is_signed = r->h.sig != NULL;
+	if (r->is_signed)
+		memcpy(r->key_id, r->h.sig - ML_KEY_ID_LEN, ML_KEY_ID_LEN);
+	r->h.ext = r->h.body_sha = r->h.sig = NULL; /* they were in hbuf */
 	return ML_OK;
 }
 

@@ -26,6 +26,8 @@ struct ml_part {
 	uint64_t off, size; /* of the patch in the file */
 	struct ml_hdr h; /* without extensions */
 	uint8_t base_sha[ML_SHA256_LEN], target_sha[ML_SHA256_LEN];
+	int is_signed; /* by this key, it says */
+	uint8_t key_id[ML_KEY_ID_LEN];
 	uint64_t nrec[ML_NREC], rec[ML_NREC]; /* records and their bytes */
 	int looked; /* the rest is known */
 	struct ml_model m; /* of the target */

@@ -2,6 +2,7 @@
 /* A report as JSON. */
 #include <string.h>
 
+#include "bytes.h"
 #include "json.h"
 #include "report.h"
 #include "text.h"
@@ -63,6 +64,7 @@ static void add_look(struct ml_json *j, struct json_object *to,
 static struct json_object *part(struct ml_json *j, const struct ml_part *r)
 {
 	struct json_object *o = json_object_new_object(), *recs, *rec;
+	char key[17];
 	int i;
 
 	ml_json_number(j, o, "offset", r->off);
@@ -77,6 +79,11 @@ static struct json_object *part(struct ml_json *j, const struct ml_part *r)
 	add_file(j, o, "target", r->h.target_size, r->target_sha);
 	ml_json_number(j, o, "header", r->h.len);
 	ml_json_number(j, o, "extensions", r->h.ext_len);
+	if (r->is_signed) {
+		snprintf(key, sizeof(key), "%016llX",
+			(unsigned long long)ml_load64(r->key_id));
+		ml_json_text(j, o, "key", key);
+	}
 	ml_json_number(j, o, "body", r->h.body_len);
 	ml_json_number(j, o, "window", r->h.window);
 	recs = ml_json_object(j, o, "records");

@@ -2,6 +2,7 @@
 /* A report as text. */
 #include <stdlib.h>
 
+#include "bytes.h"
 #include "report.h"
 #include "text.h"
 
@@ -67,6 +68,9 @@ static void show_header(FILE *f, const struct ml_part *r)
 	fprintf(f, "  target   %llu bytes, SHA-256 %s\n",
 		(unsigned long long)r->h.target_size,
 		ml_hex(sha, r->target_sha));
+	if (r->is_signed)
+		fprintf(f, "  signed   as by key %016llX, not verified\n",
+			(unsigned long long)ml_load64(r->key_id));
 	fprintf(f, "  header   %u bytes", r->h.len);
 	if (r->h.ext_len)
 		fprintf(f, ", %u of them extensions", r->h.ext_len);

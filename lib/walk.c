@@ -10,7 +10,7 @@
 
 #define PIECE 65536
 
-static int walk_header(struct ml_src *s, uint64_t off, struct ml_hdr *h,
+int ml_hdr_read(struct ml_src *s, uint64_t off, struct ml_hdr *h,
 	uint8_t hbuf[ML_HDR_MAX], struct ml_diag *diag)
 {
 	const uint64_t size = ml_src_size(s);
@@ -141,7 +141,7 @@ int ml_patch_walk(struct ml_src *psrc, uint64_t *off, struct ml_hdr *h,
 	uint64_t end, made = 0;
 	struct ml_record r = {0};
 	uint8_t *buf;
-	int err = walk_header(psrc, *off, h, hbuf, diag);
+	int err = ml_hdr_read(psrc, *off, h, hbuf, diag);
 
 	if (err)
 		return err;

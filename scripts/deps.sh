@@ -5,12 +5,12 @@
 set -eu
 
 build='gcc libc6-dev make pkg-config libssl-dev libdeflate-dev zlib1g-dev
-	libarchive-dev libexpat1-dev libjson-c-dev'
+	libarchive-dev libexpat1-dev libjson-c-dev libsodium-dev'
 demo='bsdiff xdelta3 zstd xz-utils'
 
 case ${1-build} in
 build) want=$build ;;
-check) want="$build bats jq mandoc shellcheck clang xxd zstd python3" ;;
+check) want="$build bats jq mandoc shellcheck clang xxd zstd python3 minisign" ;;
 demo) want="$build $demo" ;;
 bench) want="$build $demo hyperfine xxhash jq time python3" ;;
 *)

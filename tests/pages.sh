@@ -108,7 +108,8 @@ bad=0
 for f in "$D"/old.*; do
 	ml-split "$f" | ./stream-reader >list || bad=1
 	[ "$(grep -c ' type [^0]' list)" -ge 1 ] || bad=1
-	ml-delta <(ml-split "$f") <(ml-split "${f/old/new}") | ml-pack >p
+	ml-delta -z <(ml-split "$f") <(ml-split "${f/old/new}") |
+		ml-pack >p
 	./patch-reader "$f" <p | cmp - "${f/old/new}" || bad=1
 done
 ok 'the readers read what the programs write' $bad

@@ -186,10 +186,15 @@ small() {
 		mv out p
 		r 0 ml-apply -c $c "$old" p
 		cmp out "$new"
-		ml-split "$old" | ml-delta - <(ml-split "$new") |
+		z=-z
+		[ $c != full ] || z=
+		ml-split $z "$old" | ml-delta $z - <(ml-split $z "$new") |
 			ml-zipnn -c $c | ml-pack >q
 		cmp p q
 	done
+	# what only the class full can do is no class nano in silence
+	ml-split "$old" | ml-delta - <(ml-split "$new") >delta
+	r 5 ml-zipnn -c nano delta
 	refuse 5 ml-apply -c nano "$old" p
 }
 

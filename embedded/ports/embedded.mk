@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+# The device side: firmware for emulated boards, and its sizes. A port is a
+# compiler, its flags, a board's folder in embedded/ports and the machine of
+# QEMU that has it. One with -int has a decoder for integers only.
+
+PORTS = cortex-m4 cortex-m4-int cortex-m0plus cortex-m0plus-int riscv32 \
+	riscv32-int
+ARM = arm-none-eabi-gcc -mthumb
+RV32 = riscv64-unknown-elf-gcc -march=rv32imc_zicsr -mabi=ilp32
+
+cc-cortex-m4 = $(ARM) -mcpu=cortex-m4
+cc-cortex-m0plus = $(ARM) -mcpu=cortex-m0plus
+cc-riscv32 = $(RV32)
+board-cortex-m4 = cortex-m4
+board-cortex-m0plus = cortex-m4
+board-riscv32 = riscv32
+
+# -O of the ports, and what a device's decoder knows.
+EMB_OPT = -Os
+EMB_DEC = -DML_DEC_CLASS=1 -DML_DEC_OFF32
+EMB_FLAGS = $(EMB_OPT) $(WARN) -Werror -ffreestanding -fno-common \
+	-ffunction-sections -fdata-sections -fno-tree-loop-distribute-patterns \
+	-isystem embedded/ports/common/include -Iembedded $(EMB_DEC)
+EMB_SRC = mldec.c update.c mlsha.c xmodem.c examples/main.c \
+	ports/common/mem.c ports/common/sim.c flash/nor.c
+
+cpu = $(patsubst %-int,%,$1)
+compiler = $(shell command -v $(firstword $(cc-$(call cpu,$1))))
+EMB_HAVE = $(foreach p,$(PORTS),$(if $(call compiler,$p),$p))
+
+embedded: $(EMB_HAVE:%=$(B)/embedded/%/firmware.elf) ## firmware for devices
+	@for p in $(filter-out $(EMB_HAVE),$(PORTS)); do \
+		echo "skipped $$p: no compiler"; \
+	done
+	@for p in $(EMB_HAVE); do \
+		embedded/ports/symbols.sh $(B)/embedded/$$p/*.o || exit 1; \
+	done
+
+embedded-size: embedded ## code, RAM and stack of each part on each port
+	@embedded/ports/size.py $(EMB_HAVE:%=$(B)/embedded/%)
+
+# $1: port
+define EMB_PORT
+$(B)/embedded/$1/firmware.elf: $$(EMB_SRC:%=embedded/%) \
+	$$(wildcard embedded/*.h embedded/*/*.h embedded/ports/*/*) \
+	embedded/ports/embedded.mk
+	@mkdir -p $$(@D)
+	@rm -f $$(@D)/*
+	for c in $$(EMB_SRC) ports/common/sizes.c ports/$(board-$(call cpu,$1))/board.c; do \
+		$(cc-$(call cpu,$1)) $$(EMB_FLAGS) \
+			$(if $(filter %-int,$1),-DML_DEC_INTS) \
+			-fcallgraph-info=su -c -o $$(@D)/`basename $$$$c .c`.o \
+			embedded/$$$$c || exit 1; \
+	done
+	$(cc-$(call cpu,$1)) $$(EMB_OPT) -nostdlib -Wl,--gc-sections,-Map=$$(@D)/firmware.map \
+		-T embedded/ports/$(board-$(call cpu,$1))/board.ld \
+		-o $$@ $$(patsubst %.c,$$(@D)/%.o,$$(notdir $$(EMB_SRC)) board.c) \
+		-lgcc
+endef
+$(foreach p,$(PORTS),$(eval $(call EMB_PORT,$p)))
+
+.PHONY: embedded embedded-size
+
+$(B)/tests/unit/test_flash $(B)/tests/unit/test_update: \
+	$(B)/embedded/flash/nor.o

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Updates in simulated flash, with power failing at every operation, whole
+ * and torn: what boots afterwards is the old model or the new one. Takes BIN,
+ * the folder of the programs, and MODELS, one of real pairs.
+ */
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "flash/nor.h"
+#include "patch.h"
+#include "test.h"
+#include "update.h"
+
+enum { BLOCK = 512, SLOT = 40 * BLOCK, MARKS = 2 * SLOT,
+	FLASH = MARKS + 2 * BLOCK };
+
+static uint8_t mem[FLASH], factory[FLASH];
+static uint32_t wear[FLASH / BLOCK];
+static struct ml_nor nor;
+
+/* Ways to get the order of things wrong. */
+static enum { RIGHT, BOTH_MARKS, IN_PLACE } order;
+
+static uint32_t place(uint32_t off)
+{
+	return order == IN_PLACE && off < MARKS ? off % SLOT : off;
+}
+
+static int on_read(void *ctx, uint32_t off, void *dst, uint32_t n)
+{
+	return ml_nor_read(ctx, off, dst, n);
+}
+
+static int on_erase(void *ctx, uint32_t off)
+{
+	if (order == BOTH_MARKS && off >= MARKS &&
+		ml_nor_erase(ctx, off == MARKS ? MARKS + BLOCK : MARKS))
+		return -1;
+	return ml_nor_erase(ctx, place(off));
+}
+
+static int on_program(void *ctx, uint32_t off, const void *src, uint32_t n)
+{
+	return ml_nor_program(ctx, place(off), src, n);
+}
+
+static const struct ml_upd_conf conf = {
+	on_read, on_erase, on_program, &nor, BLOCK, SLOT, { 0, SLOT },
+	{ MARKS, MARKS + BLOCK }
+};
+
+/* A device as it leaves the factory: a model in slot 0. */
+static void make(const uint8_t *p, size_t n, unsigned release)
+{
+	uint8_t *m = factory + MARKS + BLOCK;
+
+	memset(factory, 0xff, sizeof(factory));
+	if (n)
+		memcpy(factory, p, n);
+	memset(m, 0, ML_MARK_BODY);
+	ml_store32(m, ML_MARK_MAGIC);
+	ml_store32(m + 4, 7);
+	ml_store32(m + 12, (uint32_t)n);
+	ml_store32(m + 16, release);
+	sha256(p, n, m + ML_MARK_SHA);
+	ml_store32(m + 64, ml_crc32(0, m, 64));
+	ml_store32(m + 68, ~ml_crc32(0, m, 64));
+}
+
+static void reset(void)
+{
+	memcpy(mem, factory, sizeof(mem));
+	ml_nor_init(&nor, mem, FLASH, BLOCK, 8, wear);
+}
+
+static int boot(struct ml_upd *u)
+{
+	int r;
+
+	ml_upd_init(u, &conf);
+	do {
+		r = ml_upd_boot(u);
+	} while (r == ML_DEC_AGAIN);
+	return r;
+}
+
+/* Boots and takes a patch, some bytes at a time. */
+static int update(struct ml_upd *u, const uint8_t *p, size_t n, size_t chunk)
+{
+	unsigned long turns = 0;
+	size_t at = 0, k, used;
+	int r = boot(u);
+
+	if (r < 0 && r != ML_UPD_ENONE)
+		return r;
+	do {
+		k = n - at < chunk ? n - at : chunk;
+		r = ml_upd_feed(u, p + at, k, &used);
+		CHECK(used <= k);
+		at += used;
+		CHECK(++turns < 1000000);
+	} while (r == ML_DEC_AGAIN || (r == ML_DEC_MORE && at < n));
+	return r;
+}
+
+struct pair {
+	const uint8_t *old, *new, *patch;
+	size_t nold, nnew, npatch;
+};
+
+/* 1: the model in use is the old one, 2: the new one, 0: neither. */
+static int what(const struct ml_upd *u, const struct pair *p)
+{
+	const uint8_t *at = mem + conf.slot[u->slot];
+
+	if (u->size == p->nnew && !memcmp(at, p->new, p->nnew))
+		return 2;
+	if (u->size == p->nold && !memcmp(at, p->old, p->nold))
+		return 1;
+	return 0;
+}
+
+/* Power fails at every operation. Returns how many cuts were tried, 0 when
+ * one of them left something else than the old or the new model. */
+static unsigned long cuts(const struct pair *p, enum ml_nor_cut how)
+{
+	static struct ml_upd u;
+	unsigned long n;
+	int r;
+
+	for (n = 1;; n++) {
+		reset();
+		nor.seed = (uint32_t)n * 2654435761u;
+		ml_nor_power(&nor, (uint32_t)n, how);
+		r = update(&u, p->patch, p->npatch, 128);
+		if (!nor.dead)
+			break;
+		if (order == RIGHT)
+			CHECK(r == ML_UPD_EFLASH || r == ML_DEC_EIO);
+		ml_nor_power(&nor, 0, how);
+		if (boot(&u) != ML_DEC_DONE || !what(&u, p))
+			return 0;
+		/* and the update can still be made */
+		if (order == RIGHT && what(&u, p) == 1) {
+			r = update(&u, p->patch, p->npatch, 128);
+			CHECK(r == ML_DEC_DONE);
+			CHECK(boot(&u) == ML_DEC_DONE && what(&u, p) == 2);
+		}
+		if (order == RIGHT)
+			CHECK(!nor.fault);
+	}
+	CHECK(r == ML_DEC_DONE && what(&u, p) == 2 && !nor.fault);
+	CHECK(boot(&u) == ML_DEC_DONE && what(&u, p) == 2);
+	return n - 1;
+}
+
+/* Power fails again and again, until the update is there at last. */
+static void storm(const struct pair *p)
+{
+	static struct ml_upd u;
+	uint32_t seed, n;
+	int r;
+
+	for (seed = 1; seed <= 10; seed++) {
+		reset();
+		nor.seed = seed;
+		for (n = 1; n < 1000; n++) {
+			ml_nor_power(&nor, n * (nor.seed >> 20) % 4096 + 1,
+				n & 1 ? ML_NOR_TORN : ML_NOR_WHOLE);
+			r = update(&u, p->patch, p->npatch, 61);
+			if (r == ML_DEC_DONE || r == ML_UPD_EBASE)
+				break;
+			ml_nor_power(&nor, 0, ML_NOR_WHOLE);
+			CHECK(boot(&u) == ML_DEC_DONE && what(&u, p));
+		}
+		ml_nor_power(&nor, 0, ML_NOR_WHOLE);
+		CHECK(boot(&u) == ML_DEC_DONE && what(&u, p) == 2);
+		CHECK(!nor.fault);
+	}
+}
+
+/* All that is promised of one pair. */
+static void every(const struct pair *p, const char *name)
+{
+	static const size_t chunk[] = { 1, 7, 128, 100000 };
+	static struct ml_upd u;
+	unsigned long whole, torn;
+	unsigned i;
+
+	make(p->old, p->nold, 3);
+	for (i = 0; i < 4; i++) {
+		reset();
+		CHECK(update(&u, p->patch, p->npatch, chunk[i]) ==
+			ML_DEC_DONE);
+		CHECK(what(&u, p) == 2 && !nor.fault);
+		CHECK(u.slot == 1 && u.seq == 8 && u.page == 0);
+		CHECK(boot(&u) == ML_DEC_DONE && what(&u, p) == 2);
+		CHECK(u.slot == 1 && u.seq == 8 && u.page == 0);
+	}
+	for (i = 0; i < FLASH / BLOCK; i++)
+		CHECK(wear[i] <= 1 && (i >= SLOT / BLOCK || !wear[i]));
+	whole = cuts(p, ML_NOR_WHOLE);
+	torn = cuts(p, ML_NOR_TORN);
+	CHECK(whole > 10 && torn > 10);
+	printf("# %s: %lu cuts whole, %lu torn\n", name, whole, torn);
+	storm(p);
+}
+
+/* A wrong order must be found by what finds none in the right one. */
+static void wrong_order(const struct pair *p)
+{
+	make(p->old, p->nold, 0);
+	order = BOTH_MARKS;
+	CHECK(!cuts(p, ML_NOR_WHOLE));
+	CHECK(!cuts(p, ML_NOR_TORN));
+	order = IN_PLACE;
+	CHECK(!cuts(p, ML_NOR_WHOLE));
+	CHECK(!cuts(p, ML_NOR_TORN));
+	order = RIGHT;
+}
+
+/* What is refused, and that nothing was erased then. */
+static void refusals(const struct small *s, const struct pair *p)
+{
+	static struct ml_upd u;
+	static struct small t;
+	static struct bytes b;
+	size_t i, body = s->patch.n;
+	int r;
+
+	make(p->old, p->nold, 3);
+	reset();
+	CHECK(ml_upd_feed((ml_upd_init(&u, &conf), &u), p->patch, 1, &i) < 0);
+
+	make(p->old, p->nold, 301);
+	reset();
+	CHECK(update(&u, p->patch, p->npatch, 128) == ML_UPD_EOLD);
+	CHECK(update(&u, p->patch, p->npatch - 1, 128) == ML_UPD_EOLD);
+	make(p->old, p->nold - 1, 3);
+	reset();
+	CHECK(update(&u, p->patch, p->npatch, 128) == ML_UPD_EBASE);
+	memcpy(b.p, p->old, b.n = p->nold);
+	b.p[5] ^= 1;
+	make(b.p, b.n, 3);
+	reset();
+	CHECK(update(&u, p->patch, p->npatch, 128) == ML_UPD_EBASE);
+	CHECK(!nor.ops);
+
+	/* too large for the slot, of another class */
+	make(p->old, p->nold, 3);
+	reset();
+	t = *s;
+	t.head.target_size = SLOT + 1;
+	put_header(&b, &t.head, body);
+	CHECK(update(&u, b.p, b.n, 128) == ML_UPD_ESIZE);
+	t.head = s->head;
+	t.head.cls = 2;
+	put_header(&b, &t.head, body);
+	CHECK(update(&u, b.p, b.n, 128) == ML_DEC_ECLASS);
+	t.head = s->head;
+	t.head.release = (uint64_t)1 << 32;
+	put_header(&b, &t.head, body);
+	CHECK(update(&u, b.p, b.n, 128) == ML_UPD_EOLD);
+	CHECK(!nor.ops);
+
+	/* every damaged byte is found, and the old model stays */
+	for (i = 0; i < p->npatch; i++) {
+		reset();
+		memcpy(b.p, p->patch, b.n = p->npatch);
+		b.p[i] ^= 0x10;
+		r = update(&u, b.p, b.n, 128);
+		CHECK(r < 0 || r == ML_DEC_MORE);
+		CHECK(boot(&u) == ML_DEC_DONE && what(&u, p) == 1);
+	}
+	/* cut off, and then whole */
+	for (i = 0; i < p->npatch; i += 5) {
+		reset();
+		CHECK(update(&u, p->patch, i, 50) == ML_DEC_MORE);
+		CHECK(update(&u, p->patch, p->npatch, 50) == ML_DEC_DONE);
+		CHECK(what(&u, p) == 2 && !nor.fault);
+	}
+	/* right but for the digest of the target */
+	t = *s;
+	t.head.target = t.base;
+	put_header(&b, &t.head, 0);
+	for (i = 0; i < b.n; i++) /* the old header's length is the same */
+		if (i >= b.n - 4 || memcmp(b.p, t.patch.p, 8) != 0)
+			break;
+	put_header(&b, &t.head, s->patch.n - b.n);
+	put(&b, s->patch.p + b.n, s->patch.n - b.n);
+	reset();
+	CHECK(update(&u, b.p, b.n, 128) == ML_UPD_EVERIFY);
+	CHECK(boot(&u) == ML_DEC_DONE && what(&u, p) == 1);
+}
+
+/* A new slot that does not verify at boot is not used. */
+static void rolls_back(const struct pair *p)
+{
+	static struct ml_upd u;
+
+	make(p->old, p->nold, 3);
+	reset();
+	CHECK(update(&u, p->patch, p->npatch, 128) == ML_DEC_DONE);
+	mem[SLOT + 3] ^= 4;
+	CHECK(boot(&u) == ML_DEC_DONE && what(&u, p) == 1 && u.slot == 0);
+	CHECK(update(&u, p->patch, p->npatch, 128) == ML_DEC_DONE);
+	CHECK(what(&u, p) == 2 && u.slot == 1);
+	mem[SLOT + 3] ^= 4;
+	mem[3] ^= 4;
+	CHECK(boot(&u) == ML_UPD_ENONE);
+	CHECK(update(&u, p->patch, p->npatch, 128) == ML_UPD_EBASE);
+}
+
+/* The first model of an empty flash needs no base. */
+static void first(void)
+{
+	static struct bytes code, body, b;
+	static struct ml_upd u;
+	struct head h = { .version = 1, .cls = 1 };
+
+	put_lit(&code, "a model", 7);
+	put_record(&body, 0, 7, &code);
+	h.target = (const uint8_t *)"a model";
+	h.ntarget = h.target_size = 7;
+	put_header(&b, &h, body.n);
+	put(&b, body.p, body.n);
+	memset(mem, 0xff, sizeof(mem));
+	ml_nor_init(&nor, mem, FLASH, BLOCK, 8, wear);
+	CHECK(boot(&u) == ML_UPD_ENONE);
+	CHECK(update(&u, b.p, b.n, 128) == ML_DEC_DONE);
+	CHECK(boot(&u) == ML_DEC_DONE && u.slot == 0 && u.size == 7);
+	CHECK(!memcmp(mem, "a model", 7));
+	CHECK(update(&u, b.p, b.n, 128) == ML_DEC_DONE && u.slot == 1);
+	CHECK(update(&u, b.p, b.n, 128) == ML_DEC_DONE && u.slot == 0);
+	CHECK(u.seq == 3 && !nor.fault);
+}
+
+static void digests(void)
+{
+	static uint8_t p[300];
+	struct ml_sha s;
+	uint8_t want[32];
+	size_t n, k;
+
+	for (n = 0; n < sizeof(p); n++) {
+		p[n] = (uint8_t)(n * n);
+		sha256(p, n, want);
+		ml_sha_init(&s);
+		for (k = 0; k < n; k += 1 + k % 9)
+			ml_sha_update(&s, p + k,
+				n - k < 1 + k % 9 ? n - k : 1 + k % 9);
+		CHECK(!memcmp(ml_sha_final(&s), want, 32));
+	}
+}
+
+static uint8_t *load(const char *path, size_t *n)
+{
+	FILE *f = fopen(path, "rb");
+	uint8_t *p = NULL;
+	struct stat st;
+
+	*n = 0;
+	if (f && !fstat(fileno(f), &st) && (p = malloc((size_t)st.st_size + 1)))
+		*n = fread(p, 1, (size_t)st.st_size, f);
+	if (f)
+		fclose(f);
+	return p;
+}
+
+static const char *env(const char *name, const char *none)
+{
+	return getenv(name) ? getenv(name) : none;
+}
+
+/* A pair of files, by a patch of ml-diff. */
+static void real(const char *old, const char *new, const char *name)
+{
+	char cmd[8192], out[256];
+	struct pair p;
+
+	snprintf(out, sizeof(out), "%s/update.%d", env("TMPDIR", "/tmp"),
+		(int)getpid());
+	snprintf(cmd, sizeof(cmd), "'%s/ml-diff' -q -r 3 -c nano -o '%s' '%s' '%s'",
+		env("BIN", "build/bin"), out, old, new);
+	CHECK(!system(cmd));
+	p.old = load(old, &p.nold);
+	p.new = load(new, &p.nnew);
+	p.patch = load(out, &p.npatch);
+	remove(out);
+	CHECK(p.nold && p.nnew && p.npatch);
+	if (p.nold && p.nnew && p.npatch)
+		every(&p, name);
+	free((void *)(uintptr_t)p.old);
+	free((void *)(uintptr_t)p.new);
+	free((void *)(uintptr_t)p.patch);
+}
+
+int main(void)
+{
+	static const char *const name[] = { "tfm-hello-world",
+		"tfm-micro-speech" };
+	static struct small s;
+	struct pair p;
+	char old[2048], new[2048];
+	unsigned i;
+
+	digests();
+	small_make(&s);
+	p.old = s.base;
+	p.nold = SMALL_BASE;
+	p.new = s.target.p;
+	p.nnew = s.target.n;
+	p.patch = s.patch.p;
+	p.npatch = s.patch.n;
+	every(&p, "small");
+	wrong_order(&p);
+	refusals(&s, &p);
+	rolls_back(&p);
+	first();
+	for (i = 0; i < 2; i++) {
+		snprintf(old, sizeof(old), "%s/%s/old.tflite",
+			env("MODELS", ""), name[i]);
+		snprintf(new, sizeof(new), "%s/%s/new.tflite",
+			env("MODELS", ""), name[i]);
+		if (access(old, R_OK)) {
+			printf("ok %s # skip not in MODELS\n", name[i]);
+			continue;
+		}
+		real(old, new, name[i]);
+	}
+	return 0;
+}
