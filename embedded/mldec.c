@@ -15,12 +15,23 @@ enum { CODER_NONE = 0, CODER_RANGE = 1 };
 #if ML_DEC_CLASS >= 3
 #define TARGET_SIZE(d) ((d)->hdr.target_image)
 #define BASE_SIZE(d) ((d)->hdr.base_image)
-#else
+#elif ML_DEC_CLASS >= 2
 #define TARGET_SIZE(d) ((d)->hdr.target_size)
 #define BASE_SIZE(d) ((d)->hdr.base_size)
+#else
+#define TARGET_SIZE(d) ((d)->target_size)
+#define BASE_SIZE(d) ((d)->base_size)
+#endif
+#if ML_DEC_CLASS >= 2
+#define CLASS(d) ((d)->hdr.cls)
+#define WINDOW(d) ((d)->hdr.window)
+#else
+#define CLASS(d) ML_NANO
+#define WINDOW(d) ((d)->window)
 #endif
 
 #define GO_ON 100 /* work() wants to be called again at once */
+#define DEEP 101 /* what follows takes much stack: deep() is to do it */
 
 uint32_t ml_dec_crc32(uint32_t crc, const uint8_t *p, size_t n)
 {
@@ -47,7 +58,7 @@ size_t ml_dec_arena(int cls)
 	if (cls < 1 || cls > ML_DEC_CLASS)
 		return 0;
 	n = ml_layout_bytes(&ml_layouts[cls - 1]);
-	return n < ML_HDR_MAX ? ML_HDR_MAX : n;
+	return n < ML_DEC_HDR ? ML_DEC_HDR : n;
 }
 
 /* LEB128, at most 63 (31) bits. 1: done; 0: more bytes needed; -1: bad. */
@@ -207,19 +218,21 @@ static int flush(struct ml_dec *d)
 }
 
 /* The same when buf is full: then a piece of work is done. */
-static int drained(struct ml_dec *d)
+ML_SIDE int drained(struct ml_dec *d)
 {
 	int r = flush(d);
 
 	return r == GO_ON ? ML_DEC_AGAIN : r;
 }
 
-static int header(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
+ML_SIDE int header(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
 {
 	int r = 0;
 
 	/* The arena holds no chances yet. */
 	while (*p < end && !r) {
+		if (d->fill == ML_DEC_HDR)
+			return ML_DEC_ECLASS;
 		d->arena[d->fill++] = *(*p)++;
 		r = ml_hdr_parse(d->arena, d->fill, &d->hdr);
 	}
@@ -234,7 +247,7 @@ static int header(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
 	return ML_DEC_HEADER;
 }
 
-static int record(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
+ML_SIDE int record(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
 	int last)
 {
 	const uint8_t *q = *p;
@@ -258,7 +271,7 @@ static int record(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
 	if (d->coder & ~(F_RESET | 0x0fu))
 		return ML_DEC_EVERSION;
 	if (d->coder & F_RESET)
-		model_reset(&d->st, d->arena, &ml_layouts[d->hdr.cls - 1]);
+		model_reset(&d->st, d->arena, &ml_layouts[CLASS(d) - 1]);
 	d->coder &= 0x0f;
 	if (d->rec_out > TARGET_SIZE(d) - d->tpos)
 		return ML_DEC_EFORMAT;
@@ -276,6 +289,11 @@ static int record(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
 /* Without 64-bit numbers there are no elements of 64 bits. */
 static int type_known(unsigned type)
 {
+#if ML_DEC_CLASS < 2
+	if (!(type < 32 ? (uint32_t)ML_DEC_TYPES >> type & 1 :
+		(uint32_t)((uint64_t)ML_DEC_TYPES >> 32) >> (type & 31) & 1))
+		return 0;
+#endif
 #ifdef ML_DEC_OFF32
 	if (type < ML_NTYPE && ml_kind_bytes[ml_types[type].f[0].kind] > 4)
 		return 0;
@@ -298,8 +316,10 @@ static int begin(struct ml_dec *d, unsigned op, unsigned type, ml_off n)
 	d->type = (uint8_t)type;
 	d->len = n * unit;
 	d->rec_out -= d->len;
+#if !ML_PLAIN_TYPES
 	d->field = 0;
 	d->fleft = 0;
+#endif
 	d->ahead = 0;
 	return GO_ON;
 }
@@ -307,7 +327,7 @@ static int begin(struct ml_dec *d, unsigned op, unsigned type, ml_off n)
 static int address(struct ml_dec *d, unsigned op, ml_off at)
 {
 	if (op == ML_OP_SELF) {
-		if (!at || at > d->tpos || at > d->hdr.window)
+		if (!at || at > d->tpos || at > WINDOW(d))
 			return ML_DEC_EFORMAT;
 	} else if (at > BASE_SIZE(d) || d->len > BASE_SIZE(d) - at) {
 		return ML_DEC_EFORMAT;
@@ -317,7 +337,7 @@ static int address(struct ml_dec *d, unsigned op, ml_off at)
 }
 
 /* An operation of coder 0: op byte, type of elements, LEB128 numbers. */
-static int plain_op(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
+ML_SIDE int plain_op(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
 	int last)
 {
 	const uint8_t *q = *p;
@@ -351,7 +371,7 @@ static int plain_op(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
 }
 
 /* The same of coder 1, a part at a time so that each fits ML_DEC_LOOK. */
-static int range_op(struct ml_dec *d)
+ML_SIDE int range_op(struct ml_dec *d)
 {
 	static const uint8_t kind[5] = {
 		ML_N_LIT, ML_N_COPY, ML_N_SELF, ML_N_ELEM, ML_N_ELEM
@@ -371,7 +391,7 @@ static int range_op(struct ml_dec *d)
 			return GO_ON;
 		}
 		model_desc(rc, s);
-		if (s->type >= ML_TYPE_BLOCK && !s->lay->block)
+		if (s->type >= ML_TYPE_BLOCK && !ML_LAY(s)->block)
 			return ML_DEC_EVERSION;
 		return type_known(s->type) ? GO_ON : ML_DEC_EVERSION;
 	case S_LEN:
@@ -423,6 +443,7 @@ static void store(uint8_t *p, unsigned w, ml_word v)
 	} \
 } while (0)
 
+#if ML_HAS_REQUANT
 /* The same of codes whose scale moved. */
 static unsigned requantised(struct ml_dec *d, struct ml_rc *rc, unsigned kind,
 	uint8_t *p, unsigned m, int last)
@@ -443,7 +464,9 @@ static unsigned requantised(struct ml_dec *d, struct ml_rc *rc, unsigned kind,
 	}
 	return i;
 }
+#endif
 
+#if !ML_PLAIN_TYPES
 static unsigned elements(struct ml_dec *d, unsigned kind, int alone,
 	unsigned m, int last)
 {
@@ -452,11 +475,13 @@ static unsigned elements(struct ml_dec *d, unsigned kind, int alone,
 	uint8_t *p = d->buf + d->fill;
 	unsigned i = 0;
 
+#if ML_HAS_REQUANT
 	if (!alone && (kind == ML_K_R4 || kind == ML_K_R8)) {
 		i = requantised(d, &rc, kind, p, m, last);
 		d->rc = rc;
 		return i;
 	}
+#endif
 #if ML_DEC_CLASS >= 3
 	/* Where code is cheap, a loop for each kind. */
 	switch (kind) {
@@ -481,9 +506,10 @@ static unsigned elements(struct ml_dec *d, unsigned kind, int alone,
 	d->rc = rc;
 	return i;
 }
+#endif
 
 /* Coder 0: the residuals lie there as they are. */
-static unsigned plain_elements(struct ml_dec *d, unsigned kind, unsigned m)
+ML_SIDE unsigned plain_elements(struct ml_dec *d, unsigned kind, unsigned m)
 {
 	unsigned w = ml_kind_bytes[kind], i, bits = w * 8;
 	uint8_t *p = d->buf + d->fill;
@@ -492,9 +518,9 @@ static unsigned plain_elements(struct ml_dec *d, unsigned kind, unsigned m)
 		ml_word b = load(p, w), r = load(d->rc.p, w);
 
 		d->rc.p += w;
-		if (ml_kind_pair(kind))
+		if (ML_HAS_PAIRS && ml_kind_pair(kind))
 			b = ((b + r) & 15) | (((b & 0xf0) + (r & 0xf0)) & 0xf0);
-		else if (kind >= ML_K_FLOAT)
+		else if (ML_HAS_FLOATS && kind >= ML_K_FLOAT)
 			b = model_unmap(bits, (model_map(bits, b) + r) &
 				model_mask(bits));
 		else
@@ -561,8 +587,88 @@ static int run_blocks(struct ml_dec *d, int last)
 }
 #endif
 
+#if ML_PLAIN_TYPES
+/* One element; of a pair, half of it. */
+ML_FLAT ml_word element(struct ml_dec *d, unsigned kind, ml_word b)
+{
+	const unsigned eb = ml_kind_ebits[kind];
+	const unsigned bits = kind == ML_K_U4 ? 4 : ml_kind_bytes[kind] * 8u;
+
+	if (d->op == ML_OP_ALONE)
+		return model_alone(&d->rc, &d->st, bits, eb, 0);
+	return model_diff(&d->rc, &d->st, bits, eb,
+		kind == ML_K_U4 ? b & 15 : b, 0);
+}
+
+/* Bytes of the base for m bytes of a DIFF, to buf. Returns how many are
+ * there, or a status less than 0. */
+ML_SIDE int fetch(struct ml_dec *d, unsigned m)
+{
+	int k;
+
+	if (d->ahead < m) {
+		k = d->io->base(d->io->ctx, d->arg + d->ahead,
+			d->buf + d->fill + d->ahead, m - d->ahead);
+		if (k < 0)
+			return ML_DEC_EIO;
+		d->ahead = (uint16_t)(d->ahead + k);
+	}
+	return d->ahead;
+}
+
+/* The same as below where a unit is an element: one loop for all kinds. */
+ML_SIDE int run_elements(struct ml_dec *d, int last)
+{
+	const unsigned kind = ml_types[d->type].f[0].kind;
+	const unsigned w = ml_kind_bytes[kind];
+	uint8_t *p = d->buf + d->fill, *end;
+	ml_word b, t;
+	unsigned m, n;
+	int r;
+
+	m = (unsigned)(d->cap - d->fill);
+	if (m > d->len)
+		m = (unsigned)d->len;
+	m &= ~(w - 1);
+	if (!m)
+		return drained(d);
+	if (d->op == ML_OP_DIFF) {
+		r = fetch(d, m);
+		if (r < 0)
+			return r;
+		if ((unsigned)r < w)
+			return ML_DEC_FULL;
+		if (m > (unsigned)r)
+			m = (unsigned)r & ~(w - 1);
+	}
+	if (d->coder == CODER_NONE) {
+		n = w * plain_elements(d, kind, m / w);
+	} else {
+		for (end = p + m; p < end; p += w) {
+			if (d->rc.lim - d->rc.p < ML_DEC_LOOK && !last)
+				break;
+			b = load(p, w);
+			t = element(d, kind, b);
+			if (kind == ML_K_U4) /* t was the low half */
+				t |= element(d, kind, b >> 4) << 4;
+			store(p, w, t);
+		}
+		n = (unsigned)(p - d->buf) - d->fill;
+	}
+	if (!n)
+		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
+	d->fill = (uint16_t)(d->fill + n);
+	d->tpos += n;
+	d->len -= n;
+	if (d->op == ML_OP_DIFF) {
+		d->arg += n;
+		d->ahead = (uint16_t)(d->ahead - n);
+	}
+	return GO_ON;
+}
+#else
 /* Works on a DIFF or ALONE. */
-static int run_elements(struct ml_dec *d, int last)
+ML_SIDE int run_elements(struct ml_dec *d, int last)
 {
 	const struct ml_type *t = &ml_types[d->type];
 	int alone = d->op == ML_OP_ALONE, k;
@@ -597,11 +703,11 @@ static int run_elements(struct ml_dec *d, int last)
 		if (m > d->ahead / w)
 			m = d->ahead / w;
 	}
-	if (ml_type_swapped(d->type)) /* base in, target out */
+	if (ML_HAS_SWAPPED && ml_type_swapped(d->type)) /* base in, target out */
 		ml_swap(d->buf + d->fill, w, m);
 	done = d->coder == CODER_RANGE ?
 		elements(d, kind, alone, m, last) : plain_elements(d, kind, m);
-	if (ml_type_swapped(d->type))
+	if (ML_HAS_SWAPPED && ml_type_swapped(d->type))
 		ml_swap(d->buf + d->fill, w, m);
 	if (!done)
 		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
@@ -618,9 +724,10 @@ static int run_elements(struct ml_dec *d, int last)
 	}
 	return GO_ON;
 }
+#endif
 
 /* Bytes of the target before this one, perhaps still in buf. */
-static int self(struct ml_dec *d, unsigned m)
+ML_SIDE int self(struct ml_dec *d, unsigned m)
 {
 	ml_off flushed = d->tpos - d->fill, at = d->tpos - d->arg;
 	uint8_t *p = d->buf + d->fill;
@@ -634,6 +741,27 @@ static int self(struct ml_dec *d, unsigned m)
 	for (i = 0; i < m; i++)
 		p[i] = *(p + i - d->arg);
 	return (int)m;
+}
+
+/* Works on a LIT of coder 1, buf not being full. */
+ML_SIDE int run_literals(struct ml_dec *d, int last)
+{
+	struct ml_rc *rc = &d->rc;
+	unsigned m = (unsigned)(d->cap - d->fill), i;
+
+	if (m > d->len)
+		m = (unsigned)d->len;
+	for (i = 0; i < m; i++) {
+		if (rc->lim - rc->p < ML_DEC_LOOK && !last)
+			break;
+		d->buf[d->fill + i] = (uint8_t)model_lit(rc, &d->st, 0);
+	}
+	if (!i)
+		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
+	d->fill = (uint16_t)(d->fill + i);
+	d->tpos += i;
+	d->len -= i;
+	return GO_ON;
 }
 
 /* Works on the current operation. */
@@ -653,10 +781,12 @@ static int run(struct ml_dec *d, int last)
 		return GO_ON;
 	}
 	if (d->op == ML_OP_DIFF || (d->op == ML_OP_ALONE && !plain))
-		return run_elements(d, last);
+		return DEEP;
 	m = (unsigned)(d->cap - d->fill);
 	if (!m)
 		return drained(d);
+	if (d->op == ML_OP_LIT && !plain)
+		return DEEP;
 	if (m > d->len)
 		m = (unsigned)d->len;
 	if (d->op == ML_OP_COPY || d->op == ML_OP_SELF) {
@@ -667,17 +797,11 @@ static int run(struct ml_dec *d, int last)
 		i = (unsigned)k;
 		if (d->op == ML_OP_COPY)
 			d->arg += i;
-	} else if (plain) {
+	} else {
 		i = (size_t)(rc->lim - rc->p) < m ?
 			(unsigned)(rc->lim - rc->p) : m;
 		memcpy(p, rc->p, i);
 		rc->p += i;
-	} else {
-		for (i = 0; i < m; i++) {
-			if (rc->lim - rc->p < ML_DEC_LOOK && !last)
-				break;
-			p[i] = (uint8_t)model_lit(rc, &d->st, 0);
-		}
 	}
 	if (!i)
 		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
@@ -685,6 +809,18 @@ static int run(struct ml_dec *d, int last)
 	d->tpos += i;
 	d->len -= i;
 	return GO_ON;
+}
+
+/* After a step: *p goes to where the coder has come. */
+static int settle(struct ml_dec *d, const uint8_t **p, int r)
+{
+	const size_t n = (size_t)(d->rc.p - *p);
+
+	d->crc = ml_dec_crc32(d->crc, *p, n);
+	d->rec_in -= n;
+	d->body -= n;
+	*p = d->rc.p;
+	return d->state == S_CRC && d->rec_in ? ML_DEC_EFORMAT : r;
 }
 
 /* One step inside a record, on at most rec_in bytes of p[0..n). */
@@ -718,16 +854,18 @@ static int inside(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
 			r = range_op(d);
 		}
 	}
-	d->crc = ml_dec_crc32(d->crc, start, (size_t)(d->rc.p - start));
-	d->rec_in -= (ml_off)(d->rc.p - start);
-	*p = d->rc.p;
-	if (d->state == S_CRC && d->rec_in)
-		return ML_DEC_EFORMAT;
-	return r;
+	d->last = (uint8_t)last;
+	return r == DEEP ? r : settle(d, p, r);
+}
+
+static int deep(struct ml_dec *d, const uint8_t **p)
+{
+	return settle(d, p, d->op == ML_OP_LIT ? run_literals(d, d->last) :
+		run_elements(d, d->last));
 }
 
 /* One step on p[0..n); moves *p. */
-static int work(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
+ML_SIDE int work(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
 {
 	const uint8_t *start = *p;
 	int last, r;
@@ -739,7 +877,12 @@ static int work(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
 		end = start + d->body;
 	switch (d->state) {
 	case S_START:
-		model_reset(&d->st, d->arena, &ml_layouts[d->hdr.cls - 1]);
+#if ML_DEC_CLASS < 2
+		d->target_size = d->hdr.target_size;
+		d->base_size = d->hdr.base_size;
+		d->window = d->hdr.window;
+#endif
+		model_reset(&d->st, d->arena, &ml_layouts[CLASS(d) - 1]);
 		d->state = S_RECORD;
 		return GO_ON;
 	case S_RECORD:
@@ -768,7 +911,7 @@ static int work(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
 	case S_ERROR:
 		return d->err;
 	default:
-		r = inside(d, p, end);
+		return inside(d, p, end);
 	}
 	d->body -= (ml_off)(*p - start);
 	return r;
@@ -795,6 +938,8 @@ int ml_dec_feed(struct ml_dec *d, const uint8_t *in, size_t n, size_t *used)
 		}
 		p = start;
 		r = work(d, &p, start + old + add);
+		if (r == DEEP)
+			r = deep(d, &p);
 		k = (size_t)(p - start);
 		if (k >= old) {
 			*used += k - old;

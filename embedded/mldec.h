@@ -42,8 +42,24 @@ typedef uint64_t ml_off;
 typedef int64_t ml_soff;
 #endif
 
+/* Element types that are compiled in, a bit each; a patch with another one is
+ * refused with ML_DEC_EVERSION. Without floats the model is smaller, too. */
+#if !defined(ML_DEC_TYPES) || ML_DEC_CLASS >= 2
+#undef ML_DEC_TYPES
+#define ML_DEC_TYPES 0x3ffffffffff
+#endif
+#define ML_HAS_FLOATS (ML_DEC_TYPES & 0x39b7ffff7e0)
+#define ML_HAS_UNITS (ML_DEC_TYPES & 0x1ffffff000) /* more than an element */
+#define ML_HAS_PAIRS (ML_DEC_TYPES & 0xc0174f800)
+#define ML_HAS_REQUANT (ML_DEC_TYPES & 0x1800000000)
+#define ML_HAS_SWAPPED (ML_DEC_TYPES & 0x3e000000000)
+#define ML_PLAIN_TYPES (ML_DEC_CLASS < 2 && !ML_HAS_UNITS && !ML_HAS_SWAPPED)
+
 #define ML_PATCH_MAGIC "\xD3mlp"
 #define ML_HDR_MAX 384 /* bytes of a header, CRC included */
+#ifndef ML_DEC_HDR
+#define ML_DEC_HDR ML_HDR_MAX /* a longer one is refused with ML_DEC_ECLASS */
+#endif
 #define ML_HDR_MIN 12 /* bytes that tell how long the header is */
 #define ML_HF_BASE 1u /* header flag: needs a base */
 
@@ -116,13 +132,24 @@ struct ml_dec_io {
 
 /* Bytes of the arena for the probabilities of a class; it also holds the
  * header until the first feed after ML_DEC_HEADER, so never less than
- * ML_HDR_MAX. */
+ * ML_DEC_HDR. */
+#if ML_DEC_CLASS >= 2
 #define ML_ARENA_NANO 560
+#elif ML_HAS_FLOATS
+#define ML_ARENA_NANO 524
+#else
+#define ML_ARENA_NANO 216
+#endif
 #define ML_ARENA_MICRO 14336
 #define ML_ARENA_FULL 1310720
 size_t ml_dec_arena(int cls); /* 0 for an unknown class */
 
-#define ML_DEC_LOOK 48 /* bytes that one step of decoding may need */
+/* Bytes that one step of decoding may need. */
+#if ML_DEC_CLASS < 2 && defined(ML_DEC_OFF32)
+#define ML_DEC_LOOK 32
+#else
+#define ML_DEC_LOOK 48
+#endif
 #define ML_DEC_BUF_MIN 16
 
 /* On large machines the coder is worth being written out for every type of
@@ -131,6 +158,14 @@ size_t ml_dec_arena(int cls); /* 0 for an unknown class */
 #define ML_INLINE static inline __attribute__((always_inline))
 #else
 #define ML_INLINE static
+#endif
+/* There, what lies beside the longest chain of calls must not add to it. */
+#if ML_DEC_CLASS < 2 && defined(__GNUC__)
+#define ML_SIDE static __attribute__((noinline))
+#define ML_FLAT static inline __attribute__((always_inline))
+#else
+#define ML_SIDE static
+#define ML_FLAT static inline
 #endif
 
 #define ML_TOP (1u << 24) /* the coder's range is kept at least so large */
@@ -146,17 +181,23 @@ struct ml_rc {
 /* What the model of ml-patch(5) remembers beside its probabilities. */
 struct ml_state {
 	uint16_t *prob;
+#if ML_DEC_CLASS >= 2
 	const struct ml_layout *lay;
+#endif
 	ml_soff disp[2]; /* last displacements of base references */
 	ml_off dist; /* last distance of a copy from the target */
 	uint16_t e0;
+#if ML_HAS_REQUANT
 	uint16_t scale_b, scale_t; /* last f16 of a DIFF: base's, target's */
 	uint32_t ratio; /* of both, when ratio_set */
 	uint8_t ratio_set;
+#endif
 	uint8_t type, set, k0, c0, tz; /* the descriptor */
 	uint8_t op; /* last op */
 	uint8_t k1, k2; /* classes of the last two elements */
+#if ML_DEC_CLASS >= 2
 	uint32_t hist; /* last four literal bytes, the newest lowest */
+#endif
 #if ML_DEC_CLASS >= 3
 	uint16_t avg; /* of the last ml_qblock */
 	struct ml_mix *mix; /* in the arena; NULL: the class has none */
@@ -167,9 +208,24 @@ struct ml_state {
 #include "mlquant.h"
 #endif
 
-/* Caller-owned; its size may change, its contents are private but hdr. */
+/* Caller-owned; its size may change, its contents are private but hdr. In a
+ * decoder for class nano only, hdr is gone after the first feed after
+ * ML_DEC_HEADER. */
 struct ml_dec {
+#if ML_DEC_CLASS < 2
+	union {
+		struct ml_hdr hdr;
+		struct {
+			struct ml_rc rc;
+			uint8_t carry[ML_DEC_LOOK];
+		};
+	};
+	ml_off target_size, base_size, window; /* of hdr */
+#else
 	struct ml_hdr hdr;
+	struct ml_rc rc;
+	uint8_t carry[ML_DEC_LOOK];
+#endif
 	const struct ml_dec_io *io;
 	uint8_t *arena, *buf;
 	size_t arena_n;
@@ -178,15 +234,15 @@ struct ml_dec {
 	ml_off rec_in, rec_out; /* what is left of the record */
 	ml_off len; /* what is left of the op: bytes */
 	ml_off arg; /* base offset or distance of the op */
-	struct ml_rc rc;
 	struct ml_state st;
 	uint32_t crc;
 	uint16_t cap, fill, drain, ahead; /* of buf */
+#if !ML_PLAIN_TYPES
 	uint16_t fleft; /* elements left in the field of a block */
 	uint8_t field;
+#endif
 	uint8_t op, type; /* of the operation; coder 1 has its own in st */
-	uint8_t state, coder;
-	uint8_t carry[ML_DEC_LOOK];
+	uint8_t state, coder, last;
 	uint8_t carry_n;
 	int8_t err;
 #if ML_DEC_CLASS >= 3
@@ -198,7 +254,7 @@ struct ml_dec {
 
 /* The arena may be smaller than a class wants: a patch that needs more is
  * then refused with ML_DEC_ECLASS. It must be aligned for uint16_t and hold
- * at least ML_HDR_MAX bytes, buf at least ML_DEC_BUF_MIN (at most 65528).
+ * at least ML_DEC_HDR bytes, buf at least ML_DEC_BUF_MIN (at most 65528).
  * Nothing is freed: forget the struct when done. */
 void ml_dec_init(struct ml_dec *d, const struct ml_dec_io *io, void *arena,
 	size_t arena_n, void *buf, size_t buf_n);

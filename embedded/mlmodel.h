@@ -51,7 +51,11 @@ struct ml_type {
 	struct {
 		uint8_t kind;
 		uint16_t n; /* elements; a U4 pair counts as one */
+#if !ML_PLAIN_TYPES
 	} f[4];
+#else
+	} f[1];
+#endif
 };
 
 /* From here on blocks whose scales and codes are told apart, mlquant.h. In a
@@ -59,6 +63,8 @@ struct ml_type {
 #define ML_TYPE_BLOCK 42
 #if ML_DEC_CLASS >= 3
 #define ML_NTYPE (ML_TYPE_BLOCK + ML_NBFORM)
+#elif ML_PLAIN_TYPES
+#define ML_NTYPE 12 /* a unit is an element */
 #else
 #define ML_NTYPE ML_TYPE_BLOCK
 #endif
@@ -92,6 +98,7 @@ static const struct ml_type ml_types[ML_NTYPE] = {
 	{ 1, { { ML_K_F8E4, 1 } } },
 	{ 1, { { ML_K_F8E5, 1 } } }, /* 10 */
 	{ 1, { { ML_K_U4, 1 } } },
+#if !ML_PLAIN_TYPES
 	{ 2, { { ML_K_F16, 1 }, { ML_K_U4, 16 } } }, /* IQ4_NL */
 	{ 2, { { ML_K_F16, 2 }, { ML_K_U4, 16 } } }, /* Q4_1 */
 	{ 3, { { ML_K_F16, 1 }, { ML_K_I8, 4 }, { ML_K_U4, 16 } } }, /* Q5_0 */
@@ -124,6 +131,7 @@ static const struct ml_type ml_types[ML_NTYPE] = {
 	{ 1, { { ML_K_F16, 1 } } },
 	{ 1, { { ML_K_F32, 1 } } }, /* 40 */
 	{ 1, { { ML_K_F64, 1 } } },
+#endif
 #if ML_DEC_CLASS >= 3
 	/* 42: as 20, 21, 22, 19, 18, 13, 14, 15, 35 and 36 */
 	{ 3, { { ML_K_F16, 2 }, { ML_K_I8, 12 }, { ML_K_U4, 128 } } }, /* Q4_K */
@@ -271,6 +279,11 @@ struct ml_layout {
 #define ML_SETL(zs, gs, ns, tb, kb, nb, es) { zs, gs, ns, tb, kb, nb, es }
 
 #define ML_NANO_F(X) X(0, 1, 4, 4, 4, 1, 5)
+#if ML_HAS_FLOATS
+#define ML_NANO_FS ML_NANO_F(ML_SET_SIZE)
+#else
+#define ML_NANO_FS 0 /* where they would be nobody looks */
+#endif
 #define ML_NANO_I(X) X(1, 2, 4, 3, 3, 2, 5)
 #define ML_MICRO_F(X) X(0, 0, 4, 5, 5, 3, 3)
 #define ML_MICRO_I(X) X(0, 0, 4, 4, 4, 3, 5)
@@ -278,7 +291,7 @@ struct ml_layout {
 #define ML_FULL_I(X) X(0, 0, 4, 4, 4, 3, 1)
 
 static const struct ml_layout ml_layouts[] = {
-	ML_LAYOUT(1, 3, 12, 1, 0, 0, 1, 0, 0, ML_NANO_F(ML_SET_SIZE),
+	ML_LAYOUT(1, 3, 12, 1, 0, 0, 1, 0, 0, ML_NANO_FS,
 		ML_NANO_I(ML_SET_SIZE), ML_NANO_F(ML_SETL), ML_NANO_I(ML_SETL)),
 #if ML_DEC_CLASS >= 2
 	ML_LAYOUT(6, 6, 20, 1, 4, 6, 2, 0, 0, ML_MICRO_F(ML_SET_SIZE),
@@ -306,6 +319,13 @@ static inline size_t ml_layout_bytes(const struct ml_layout *l)
 
 #ifdef ML_RC
 
+/* One class only: then all about its layout is known beforehand. */
+#if ML_DEC_CLASS >= 2
+#define ML_LAY(s) ((s)->lay)
+#else
+#define ML_LAY(s) (&ml_layouts[0])
+#endif
+
 #ifdef ML_DEC_OFF32
 typedef uint32_t ml_word; /* no 64-bit elements */
 #else
@@ -318,7 +338,9 @@ static void model_reset(struct ml_state *s, void *arena,
 	uint32_t i, n = l->nprob * l->banks;
 
 	s->prob = arena;
+#if ML_DEC_CLASS >= 2
 	s->lay = l;
+#endif
 	for (i = 0; i < n; i++)
 		s->prob[i] = 0x8000;
 #if ML_DEC_CLASS >= 2
@@ -331,12 +353,16 @@ static void model_reset(struct ml_state *s, void *arena,
 	s->disp[0] = s->disp[1] = 0;
 	s->dist = 0;
 	s->e0 = 0;
+#if ML_HAS_REQUANT
 	s->scale_b = s->scale_t = 0;
 	s->ratio_set = 0;
+#endif
 	s->type = s->set = s->k0 = s->c0 = s->tz = 0;
 	s->op = ML_OP_LIT;
 	s->k1 = s->k2 = 0;
+#if ML_DEC_CLASS >= 2
 	s->hist = 0;
+#endif
 #if ML_DEC_CLASS >= 3
 	s->avg = 0;
 	s->mix = NULL;
@@ -379,9 +405,9 @@ ML_INLINE unsigned model_bit(ML_RC *rc, struct ml_state *s, uint32_t i,
 	uint16_t *f = s->prob + i;
 
 #if ML_DEC_CLASS >= 2
-	if (s->lay->banks == 2) {
-		uint16_t *g = f + s->lay->nprob;
-		uint8_t *age = (uint8_t *)(s->prob + 2 * s->lay->nprob) + i;
+	if (ML_LAY(s)->banks == 2) {
+		uint16_t *g = f + ML_LAY(s)->nprob;
+		uint8_t *age = (uint8_t *)(s->prob + 2 * ML_LAY(s)->nprob) + i;
 		uint32_t r = model_rate(*age);
 
 		y = rc_bit(rc, ((uint32_t)*f + *g) >> 1, y);
@@ -452,7 +478,7 @@ static inline ml_off model_num(ML_RC *rc, struct ml_state *s, unsigned kind,
 	ml_off v)
 {
 	static const uint8_t fold[6] = { 0, 1, 2, 0, 1, 2 };
-	const struct ml_layout *l = s->lay;
+	const struct ml_layout *const l = ML_LAY(s);
 	unsigned n = model_bits(v + 1) - 1, i;
 	uint32_t at = l->num + (uint32_t)l->depth *
 		(l->nkinds == 6 ? kind : fold[kind]);
@@ -469,9 +495,9 @@ static inline ml_off model_num(ML_RC *rc, struct ml_state *s, unsigned kind,
 
 static inline unsigned model_op(ML_RC *rc, struct ml_state *s, unsigned op)
 {
-	uint32_t at = s->lay->op;
+	uint32_t at = ML_LAY(s)->op;
 
-	if (s->lay->opctx > 1)
+	if (ML_LAY(s)->opctx > 1)
 		at += 7u * s->op;
 	op = model_tree(rc, s, at, 3, op) & 7;
 	s->op = (uint8_t)(op <= ML_OP_DESC ? op : 0);
@@ -496,7 +522,7 @@ static inline void model_desc(ML_RC *rc, struct ml_state *s)
  * file has grown by as much), or new. */
 static inline ml_soff model_disp(ML_RC *rc, struct ml_state *s, ml_soff disp)
 {
-	uint32_t at = s->lay->flag;
+	uint32_t at = ML_LAY(s)->flag;
 	ml_soff on = (ml_soff)(2 * (ml_off)s->disp[0] - (ml_off)s->disp[1]);
 	ml_off d, z;
 
@@ -521,7 +547,7 @@ static inline ml_soff model_disp(ML_RC *rc, struct ml_state *s, ml_soff disp)
 /* The distance of a SELF, from 1. */
 static inline ml_off model_dist(ML_RC *rc, struct ml_state *s, ml_off dist)
 {
-	if (model_bit(rc, s, s->lay->flag + 3u, dist != s->dist))
+	if (model_bit(rc, s, ML_LAY(s)->flag + 3u, dist != s->dist))
 		s->dist = model_num(rc, s, ML_N_DIST, dist - 1) + 1;
 	return s->dist;
 }
@@ -530,10 +556,10 @@ static inline ml_off model_dist(ML_RC *rc, struct ml_state *s, ml_off dist)
 
 ML_INLINE uint32_t model_set(const struct ml_state *s, int isint)
 {
-	unsigned set = s->set < s->lay->pairs ? s->set : 0;
+	unsigned set = s->set < ML_LAY(s)->pairs ? s->set : 0;
 
-	return s->lay->setf + (uint32_t)s->lay->pair * set +
-		(isint ? s->lay->seti : 0u);
+	return ML_LAY(s)->setf + (uint32_t)ML_LAY(s)->pair * set +
+		(isint ? ML_LAY(s)->seti : 0u);
 }
 
 /* The low n bits under the leading one (or of a mantissa): the first ones in
@@ -617,7 +643,7 @@ ML_INLINE unsigned model_ctx(const struct ml_state *s, unsigned width,
 ML_INLINE ml_word model_diff(ML_RC *rc, struct ml_state *s, unsigned width,
 	unsigned ebits, ml_word b, ml_word t)
 {
-	const struct ml_set *set = ebits ? &s->lay->f : &s->lay->i;
+	const struct ml_set *set = ebits ? &ML_LAY(s)->f : &ML_LAY(s)->i;
 	uint32_t at = model_set(s, !ebits);
 	unsigned c = model_ctx(s, width, ebits, b), k, neg, first;
 	ml_word mask = model_mask(width), r, m;
@@ -644,19 +670,22 @@ ML_INLINE ml_word model_diff(ML_RC *rc, struct ml_state *s, unsigned width,
 	if (!ebits)
 		return t;
 	t = model_unmap(width, t);
+#if ML_HAS_REQUANT
 	if (width == 16 && ebits == 5) {
 		s->scale_b = (uint16_t)model_unmap(width, b);
 		s->scale_t = (uint16_t)t;
 		s->ratio_set = 0;
 	}
+#endif
 	return t;
 }
 
+#if ML_HAS_REQUANT
 /* A code t of a DIFF on the scale of its block, both u4 (offset 8) or i8. */
 ML_INLINE unsigned model_requant(ML_RC *rc, struct ml_state *s, unsigned width,
 	unsigned b, unsigned t)
 {
-	const struct ml_set *set = &s->lay->i;
+	const struct ml_set *set = &ML_LAY(s)->i;
 	unsigned off = width == 4 ? 8 : 0, mask = (1u << width) - 1;
 	uint32_t at = model_set(s, 1);
 	unsigned c, k, p, r, neg, m;
@@ -680,7 +709,9 @@ ML_INLINE unsigned model_requant(ML_RC *rc, struct ml_state *s, unsigned width,
 		(unsigned)model_low(rc, s, set, at, c, k, k - 1, m);
 	return (p + off + (neg ? 0 - m : m)) & mask;
 }
+#endif
 
+#if ML_HAS_FLOATS
 /* The exponent of an element without a base: bit by bit where there is room
  * for that, else as distance below e0, or raw. */
 ML_INLINE unsigned model_exponent(ML_RC *rc, struct ml_state *s,
@@ -705,6 +736,7 @@ ML_INLINE unsigned model_exponent(ML_RC *rc, struct ml_state *s,
 		return s->e0 - k;
 	return (unsigned)rc_raw(rc, ebits, e);
 }
+#endif
 
 static inline unsigned model_neighbours(const struct ml_state *s)
 {
@@ -728,7 +760,7 @@ ML_INLINE unsigned model_byte(ML_RC *rc, struct ml_state *s,
 		at += 1 + ML_SET_ZERO(t->zs) + ML_SET_CLASS(t->gs, t->tb) +
 			ML_SET_NEXT(t->ns, t->kb, t->nb) + (c >> t->es) * 255u;
 	else
-		at = s->lay->lit + (c >> 2) * 255u;
+		at = ML_LAY(s)->lit + (c >> 2) * 255u;
 	return model_tree(rc, s, at, 8, v) & 255;
 }
 
@@ -737,15 +769,18 @@ ML_INLINE unsigned model_byte(ML_RC *rc, struct ml_state *s,
 ML_INLINE ml_word model_alone(ML_RC *rc, struct ml_state *s,
 	unsigned width, unsigned ebits, ml_word t)
 {
-	const struct ml_set *set = ebits ? &s->lay->f : &s->lay->i;
+	const struct ml_set *set = ebits ? &ML_LAY(s)->f : &ML_LAY(s)->i;
 	uint32_t at = model_set(s, !ebits);
-	unsigned c = model_neighbours(s), k, neg, e, mb;
+	unsigned c = model_neighbours(s), k, neg;
+#if ML_HAS_FLOATS
+	unsigned e, mb;
+#endif
 	ml_word mask = model_mask(width), m, centre;
 
 	if (!ebits) {
 		centre = width == 4 ? 8 : width == 8 ? s->e0 : 0;
 		t = (t - centre) & mask;
-		if (width == 8 && s->lay->lit) {
+		if (width == 8 && ML_LAY(s)->lit) {
 			t = model_byte(rc, s, set, at, c, (unsigned)t);
 			m = t >> 7 ? 256 - t : t;
 			model_remember(s, model_bits(m));
@@ -767,6 +802,7 @@ ML_INLINE ml_word model_alone(ML_RC *rc, struct ml_state *s,
 		model_remember(s, width > 16 ? k >> 1 : k);
 		return (centre + (neg ? 0 - m : m)) & mask;
 	}
+#if ML_HAS_FLOATS
 	if (!model_bit(rc, s, at + 1 + (c >> set->zs), t != 0)) {
 		model_remember(s, 7);
 		return 0;
@@ -781,6 +817,9 @@ ML_INLINE ml_word model_alone(ML_RC *rc, struct ml_state *s,
 		<< (s->tz < mb ? s->tz : mb);
 	model_remember(s, k);
 	return (ml_word)neg << (width - 1) | (ml_word)e << mb | m;
+#else
+	return 0;
+#endif
 }
 
 #if ML_DEC_CLASS >= 3
@@ -797,8 +836,8 @@ static unsigned model_mixed(ML_RC *rc, struct ml_state *s, uint32_t at,
 
 	while (bit--) {
 		f = s->prob + at + m - 1;
-		g = f + s->lay->nprob;
-		age = (uint8_t *)(s->prob + 2 * s->lay->nprob) + at + m - 1;
+		g = f + ML_LAY(s)->nprob;
+		age = (uint8_t *)(s->prob + 2 * ML_LAY(s)->nprob) + at + m - 1;
 		p = ml_mix_chance(x, s->hist, m, ((uint32_t)*f + *g) >> 1);
 		y = rc_bit(rc, p, v >> bit & 1);
 		ml_mix_learn(x, y);
@@ -861,7 +900,7 @@ static void model_block(ML_RC *rc, struct ml_state *s, struct ml_qblock *k)
 			model_diff(rc, s, 16, 5, v, *h));
 	} else {
 		width = ml_qblock_expect(k, what, i, &pred, &low, &row);
-		t[i] = (uint8_t)model_off(rc, s, s->lay->block +
+		t[i] = (uint8_t)model_off(rc, s, ML_LAY(s)->block +
 			row * ML_B_ROW, width, pred, low, t[i], &off);
 	}
 	ml_qblock_next(k, what, off);
@@ -872,9 +911,12 @@ static void model_block(ML_RC *rc, struct ml_state *s, struct ml_qblock *k)
 /* A byte of a LIT. */
 ML_INLINE unsigned model_lit(ML_RC *rc, struct ml_state *s, unsigned v)
 {
+#if ML_DEC_CLASS >= 2
 	uint32_t at;
 
-	if (!s->lay->lit) {
+	if (!ML_LAY(s)->lit)
+#endif
+	{
 		uint16_t e0 = s->e0;
 		uint8_t tz = s->tz, k0 = s->k0;
 
@@ -883,7 +925,8 @@ ML_INLINE unsigned model_lit(ML_RC *rc, struct ml_state *s, unsigned v)
 		s->e0 = e0, s->tz = tz, s->k0 = k0;
 		return v;
 	}
-	at = s->lay->lit + 255u * ((s->hist & 255) >> s->lay->litshift);
+#if ML_DEC_CLASS >= 2
+	at = ML_LAY(s)->lit + 255u * ((s->hist & 255) >> ML_LAY(s)->litshift);
 #if ML_DEC_CLASS >= 3
 	if (s->mix) {
 		v = model_mixed(rc, s, at, v);
@@ -893,6 +936,7 @@ ML_INLINE unsigned model_lit(ML_RC *rc, struct ml_state *s, unsigned v)
 #endif
 	v = model_tree(rc, s, at, 8, v) & 255;
 	s->hist = v;
+#endif
 	return v;
 }
 

@@ -332,6 +332,7 @@ static int header(struct ml_upd *u)
 		return ML_UPD_ESIZE;
 	if (h->release < u->release || h->release >> 16 >> 16)
 		return ML_UPD_EOLD;
+	u->next = (uint32_t)h->release;
 	u->phase = P_MARK;
 	if (!(h->flags & ML_HF_BASE))
 		return ML_DEC_AGAIN;
@@ -342,11 +343,9 @@ static int header(struct ml_upd *u)
 	return ML_DEC_AGAIN;
 }
 
-/* One step; 0 when there is more to do, but nothing that takes time. */
-static int step(struct ml_upd *u, const uint8_t *in, size_t n, size_t *used)
+/* One step; r is what the decoder said in a phase that has one. */
+ML_SIDE int step(struct ml_upd *u, int r)
 {
-	int r;
-
 	switch (u->phase) {
 	case P_BOOT:
 	case P_TRY:
@@ -357,7 +356,6 @@ static int step(struct ml_upd *u, const uint8_t *in, size_t n, size_t *used)
 		u->phase = P_HEADER;
 		return ML_DEC_AGAIN;
 	case P_HEADER:
-		r = ml_dec_feed(&u->dec, in, n, used);
 		return r == ML_DEC_HEADER ? header(u) : r;
 	case P_BASE:
 		r = hash(u, u->slot);
@@ -376,7 +374,6 @@ static int step(struct ml_upd *u, const uint8_t *in, size_t n, size_t *used)
 		u->phase = P_DECODE;
 		return r ? r : ML_DEC_AGAIN;
 	case P_DECODE:
-		r = ml_dec_feed(&u->dec, in, n, used);
 		if (r == ML_DEC_FULL)
 			return ML_DEC_AGAIN;
 		if (r != ML_DEC_DONE)
@@ -386,7 +383,7 @@ static int step(struct ml_upd *u, const uint8_t *in, size_t n, size_t *used)
 			if (r)
 				return r < 0 ? ML_UPD_EFLASH : ML_DEC_AGAIN;
 		}
-		hash_begin(u, (uint32_t)u->dec.hdr.target_size);
+		hash_begin(u, u->at);
 		u->phase = P_VERIFY;
 		return ML_DEC_AGAIN;
 	case P_VERIFY:
@@ -401,7 +398,7 @@ static int step(struct ml_upd *u, const uint8_t *in, size_t n, size_t *used)
 		u->slot = !u->slot;
 		u->seq++;
 		u->size = u->end;
-		u->release = (uint32_t)u->dec.hdr.release;
+		u->release = u->next;
 		u->phase = P_DONE;
 		return ML_DEC_DONE;
 	case P_DONE:
@@ -413,9 +410,12 @@ static int step(struct ml_upd *u, const uint8_t *in, size_t n, size_t *used)
 
 int ml_upd_feed(struct ml_upd *u, const uint8_t *in, size_t n, size_t *used)
 {
-	int r;
+	int r = 0;
 
+	/* Not in step: the decoder has the longest chain of calls. */
 	*used = 0;
-	r = step(u, in, n, used);
+	if (u->phase == P_HEADER || u->phase == P_DECODE)
+		r = ml_dec_feed(&u->dec, in, n, used);
+	r = step(u, r);
 	return r < 0 ? fail(u, r) : r;
 }

@@ -69,7 +69,7 @@ struct ml_upd_conf {
 #define ML_MARK_BODY 64
 #define ML_MARK_SHA 32
 
-#define ML_UPD_SHA_AT ((ML_HDR_MAX + 3) & ~3)
+#define ML_UPD_SHA_AT ((ML_DEC_HDR + 3) & ~3)
 
 /* Caller-owned. A result is in what stands first, the rest is private. */
 struct ml_upd {
@@ -84,6 +84,7 @@ struct ml_upd {
 	uint8_t tries; /* marks not yet looked at */
 	uint32_t at; /* in the slot that is hashed or written */
 	uint32_t end;
+	uint32_t next; /* the release that comes */
 	uint32_t clean; /* bytes of the slot that were erased */
 	uint8_t last[ML_UPD_PAGE]; /* not yet programmed */
 	uint8_t buf[ML_UPD_BUF];

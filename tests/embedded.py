@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""embedded.py PORT FIRMWARE OLD PATCH NEW [raw|xmodem|noise|sx]: boots the
+"""embedded.py PORT FIRMWARE OLD PATCH NEW [raw|xmodem|noise|sx|refuse]: boots the
 firmware in QEMU with OLD in its flash, sends PATCH and compares what it
-answers with NEW. COUNT=1 counts instructions instead of keeping time."""
+answers with NEW; or with "refuse", that it keeps OLD. COUNT=1 counts instructions instead of keeping time."""
 import hashlib
 import importlib.util
 import os
@@ -32,12 +32,12 @@ SOH, EOT, ACK, NAK, CAN = 1, 4, 6, 0x15, 0x18
 
 class Device:
     def __init__(self, port, firmware, flash):
-        qemu, at = MACHINES[port.removesuffix('-int')]
-        args = qemu + [
+        qemu, at = MACHINES.get(port.removesuffix('-int'), ([], 0))
+        args = [firmware, flash] if not qemu else qemu + [
             '-kernel', firmware, '-display', 'none', '-monitor', 'none',
             '-serial', 'stdio', '-device',
             f'loader,file={flash},addr={at:#x},force-raw=on']
-        if os.environ.get('COUNT'):
+        if qemu and os.environ.get('COUNT'):
             args += ['-icount', 'shift=0,sleep=off']
         self.p = subprocess.Popen(args, bufsize=0, stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE)
@@ -94,12 +94,11 @@ def xmodem(d, patch, noise):
         for p in bad + [good]:
             d.put(p)
             answer = d.get()
-            while answer == ord('C'):
+            while answer == ord('C') and p == good:
                 answer = d.get()
             if answer == CAN:
                 return
-            if answer != (ACK if p == good else NAK) and not (
-                    n == 1 and p != good):
+            if answer not in ((ACK,) if p == good else (NAK, ord('C'))):
                 raise SystemExit(f'block {n}: answer {answer}')
         n += 1
     for want in NAK, ACK:
@@ -163,7 +162,10 @@ def main():
     print('#', answer, f'{time.monotonic() - start:.1f} s')
     want = (f'updated slot 0x{1:08x} size 0x{len(new):08x} release '
             f'0x{3:08x} sha256 {hashlib.sha256(new).hexdigest()} stack')
-    if not answer.startswith(want) or 'slot 0x00000001' not in again:
+    slot = 1
+    if how == 'refuse':  # an element type that it has not
+        want, slot = 'refused error 0x00000002 slot 0x00000000', 0
+    if not answer.startswith(want) or f'slot 0x{slot:08x}' not in again:
         raise SystemExit('not the target')
 
 

@@ -16,8 +16,11 @@ board-cortex-m0plus = cortex-m4
 board-riscv32 = riscv32
 
 # -O of the ports, and what a device's decoder knows.
-EMB_OPT = -Os
+EMB_OPT = -Os -fno-inline-functions-called-once
 EMB_DEC = -DML_DEC_CLASS=1 -DML_DEC_OFF32
+# Element types: bytes, i8, i16, i32, f16, bf16, f32, u4; or without floats.
+EMB_ALL = -DML_DEC_TYPES=0x8ef
+EMB_INT = -DML_DEC_TYPES=0x80f -DML_DEC_HDR=112
 EMB_FLAGS = $(EMB_OPT) $(WARN) -Werror -ffreestanding -fno-common \
 	-ffunction-sections -fdata-sections -fno-tree-loop-distribute-patterns \
 	-isystem embedded/ports/common/include -Iembedded $(EMB_DEC)
@@ -48,7 +51,7 @@ $(B)/embedded/$1/firmware.elf: $$(EMB_SRC:%=embedded/%) \
 	@rm -f $$(@D)/*
 	for c in $$(EMB_SRC) ports/common/sizes.c ports/$(board-$(call cpu,$1))/board.c; do \
 		$(cc-$(call cpu,$1)) $$(EMB_FLAGS) \
-			$(if $(filter %-int,$1),-DML_DEC_INTS) \
+			$(if $(filter %-int,$1),$(EMB_INT),$(EMB_ALL)) \
 			-fcallgraph-info=su -c -o $$(@D)/`basename $$$$c .c`.o \
 			embedded/$$$$c || exit 1; \
 	done
@@ -58,6 +61,25 @@ $(B)/embedded/$1/firmware.elf: $$(EMB_SRC:%=embedded/%) \
 		-lgcc
 endef
 $(foreach p,$(PORTS),$(eval $(call EMB_PORT,$p)))
+
+# Instructions of an update, tests/embedded-speed.sh: the same objects, but
+# with flash that does nothing else than store.
+$(B)/embedded/%/bench.elf: $(B)/embedded/%/firmware.elf \
+	embedded/examples/bench.c
+	$(cc-$(call cpu,$*)) $(EMB_FLAGS) $(if $(filter %-int,$*),$(EMB_INT),\
+		$(EMB_ALL)) -nostdlib -Wl,--gc-sections \
+		-T embedded/ports/$(board-$(call cpu,$*))/board.ld -o $@ \
+		embedded/examples/bench.c $(patsubst %,$(@D)/%.o,mldec update \
+		mlsha mem board) -lgcc
+
+# The same firmware as a program of this machine, for sanitizers.
+$(B)/embedded/host/firmware $(B)/embedded/host-int/firmware: \
+	$(wildcard embedded/*.[ch] embedded/*/*.[ch] embedded/ports/*/*.[ch])
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -D_POSIX_C_SOURCE=200809L -Iembedded \
+		$(EMB_DEC) $(if $(findstring -int,$@),$(EMB_INT),$(EMB_ALL)) \
+		-o $@ $(addprefix embedded/,mldec.c update.c mlsha.c xmodem.c \
+		examples/main.c flash/nor.c ports/host/board.c)
 
 .PHONY: embedded embedded-size
 

@@ -11,7 +11,7 @@ allowed='memcpy memmove memset main ml_board ml_start ml_stop
 	ml_flash_mem ml_stack_low ml_stack_top ml_bss ml_bss_end
 	__aeabi_uidiv __aeabi_uidivmod __aeabi_idiv __gnu_thumb1_case_uqi __gnu_thumb1_case_sqi
 	__gnu_thumb1_case_uhi'
-nm=nm
+nm="nm"
 case $(file -b "$1") in
 *ARM*) nm=arm-none-eabi-nm ;;
 *RISC-V*) nm=riscv64-unknown-elf-nm ;;

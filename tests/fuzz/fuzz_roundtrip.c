@@ -45,7 +45,8 @@ static int compare(void *ctx, const uint8_t *p, size_t n, struct ml_diag *d)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct ml_src *bsrc, *tsrc, *psrc;
+	struct ml_src *bsrc, *tsrc, *psrc, *bimage;
+	struct ml_cast_base cast = {0};
 	struct ml_patch_info info = {.cls = ML_FULL, .has_base = 1};
 	struct ml_sink to_packer = {NULL, to_pack_span, to_pack};
 	struct ml_sink to_coder = {NULL, to_zip_span, to_zip};
@@ -73,14 +74,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	t.ctx = &w;
 	ml_model_init(&bm);
 	ml_model_init(&tm);
-	MUST(ml_model_read(&bm, bsrc, NULL, &diag) == 0);
-	MUST(ml_model_read(&tm, tsrc, NULL, &diag) == 0);
+	if (info.cls == ML_FULL) {
+		MUST(ml_model_read(&bm, bsrc, NULL, &diag) == 0);
+		MUST(ml_model_read(&tm, tsrc, NULL, &diag) == 0);
+	} else {
+		MUST(ml_model_read_as_is(&bm, bsrc, NULL, &diag) == 0);
+		MUST(ml_model_read_as_is(&tm, tsrc, NULL, &diag) == 0);
+	}
+	bimage = ml_model_src(&bm, bsrc);
+	if (info.cls == ML_FULL)
+		MUST(ml_cast_plan(&cast, &bm, bimage, &tm,
+			ml_model_src(&tm, tsrc), &diag) == 0);
 	MUST(ml_pack_new(&pk, &diag) == 0);
 	to_packer.ctx = pk;
 	MUST(ml_zip_new(&z, info.cls, &to_packer, &diag) == 0);
 	to_coder.ctx = z;
-	MUST(ml_delta(&bm, bsrc, &tm, tsrc, NULL, &to_coder, &diag) == 0);
+	MUST(ml_delta(cast.src ? &cast.m : &bm, cast.src ? cast.src : bimage,
+		&tm, ml_model_src(&tm, tsrc), NULL, &to_coder, &diag) == 0);
 	MUST(ml_zip_end(z, &diag) == 0);
+	info.base_wraps = ml_model_wraps(&bm);
+	info.target_wraps = ml_model_wraps(&tm);
+	info.casts.c = cast.c;
+	info.casts.n = cast.n;
 	info.base_size = cut;
 	info.target_size = size - cut;
 	MUST(ml_src_sha256(bsrc, info.base_sha, &diag) == 0);
@@ -89,7 +104,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MUST(f != NULL);
 	MUST(ml_pack_finish(pk, &info, f, &diag) == 0);
 	fclose(f);
-	MUST(n <= size - cut + ML_PATCH_OVERHEAD);
+	/* ml-diff falls back where inflated parts or casts cost more */
+	MUST(n <= size - cut + ML_PATCH_OVERHEAD || info.casts.n ||
+		info.base_wraps.n || info.target_wraps.n);
 	psrc = fuzz_spool(patch, n);
 	MUST(ml_apply(psrc, &off, bsrc, info.cls, &t, &diag) == 0);
 	MUST(off == n && w.n == 0);
@@ -97,6 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ml_src_free(psrc);
 	ml_pack_free(pk);
 	ml_zip_free(z);
+	ml_cast_base_free(&cast);
 	ml_model_free(&bm);
 	ml_model_free(&tm);
 	ml_src_free(bsrc);

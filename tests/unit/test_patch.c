@@ -380,7 +380,7 @@ static void there_and_back(const struct ml_patch_info *info,
 	struct ml_src *s = src_of(patch, n), *b = NULL;
 	struct made m = {malloc(info->target_size + 1), 0,
 		info->target_size};
-	struct ml_target t = {&m, to_mem, NULL};
+	struct ml_target t = {.ctx = &m, .write = to_mem};
 	struct ml_sink sink = {0};
 	struct ml_diag diag;
 	uint64_t off = 0;

@@ -69,6 +69,14 @@ def patch(target, *recs, **kw):
     return header(target, body, **kw) + body
 
 
+def body_field(body):
+    return b'\x01\x20' + hashlib.sha256(body).digest()
+
+
+def signature(algorithm):
+    return b'\x81\x49' + bytes([algorithm]) + bytes(range(72))
+
+
 # Widths and kinds of the element types: n halves of a byte, i integer, f float
 TYPES = [
     'i1', 'i1', 'i2', 'i4', 'i8', 'f2', 'f2', 'f4', 'f8', 'f1', 'f1', 'n1',
@@ -148,6 +156,8 @@ def vectors():
                record(0, b'\x7f', 15), rec), t + BASE[5:9] + t)
     good('extension', 'an unknown field that is not critical', None,
          patch(t, rec, base=None, ext=b'\x02\x03abc\x7f\0'), t)
+    good('signed', 'a signature, which this reader passes over', BASE,
+         patch(t, rec, ext=body_field(rec) + signature(1)), t)
     good('release', 'a large release counter, a window that is not used',
          None, patch(t, rec, base=None, release=2**63 - 1, window=2**40,
                      cls=3), t)
@@ -180,6 +190,10 @@ def vectors():
     bad('flag', 'a reserved flag', 5, patch(t, rec, flags=3))
     bad('critical', 'an unknown critical field', 5,
         patch(t, rec, ext=b'\x81\0'))
+    bad('signature', 'a signature of an unknown algorithm', 5,
+        patch(t, rec, ext=body_field(rec) + signature(2)))
+    bad('signed-last', 'a field behind the signature', 6,
+        patch(t, rec, ext=body_field(rec) + signature(1) + b'\x02\0'))
     bad('field', 'a field that leaves the header', 6,
         patch(t, rec, ext=b'\x01\x02x'))
     bad('long', 'a header of more than 384 bytes', 6,

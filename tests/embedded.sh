@@ -1,0 +1,100 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Firmware gets real patches over its line, by every way it knows, and answers
+# with what it made of them: as a program of this machine, and on boards in
+# QEMU. Takes B, BIN and MODELS.
+set -u
+cd "$(dirname "$0")/.." || exit 3
+B=${B-build} BIN=${BIN-build/bin} MODELS=${MODELS-../shared/models}
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+# Made here, so that there is always a pair; it is patched as bytes.
+python3 - "$dir" <<'EOF'
+import random
+import sys
+
+rnd = random.Random(1)
+old = bytearray(rnd.randbytes(3000) + bytes(500) + b'mallorn' * 99)
+new = old[:1200] + b'inserted' + old[1200:]
+for i in range(0, len(new), 90):
+    new[i] = (new[i] + 1) & 255
+for name, data in (('old.bin', old), ('new.bin', new)):
+    with open(sys.argv[1] + '/' + name, 'wb') as f:
+        f.write(data)
+EOF
+pairs=("bytes $dir/old.bin $dir/new.bin")
+for p in tfm-hello-world tfm-seanet-conv10-weights tiny-kws-int8; do
+	[ ! -r "$MODELS/$p/old.tflite" ] ||
+		pairs+=("$p $MODELS/$p/old.tflite $MODELS/$p/new.tflite")
+done
+p=g02m-ft-lowlr-safetensors-fp16
+[ ! -r "$MODELS/$p/old.safetensors" ] || pairs+=("$p \
+	$MODELS/$p/old.safetensors $MODELS/$p/new.safetensors")
+
+for p in "${pairs[@]}"; do
+	read -r name old new <<<"$p"
+	"$BIN/ml-diff" -q -r 3 -c nano -o "$dir/$name" "$old" "$new" ||
+		echo "not ok $name: no patch"
+done
+
+send() { # port firmware name old new how
+	if python3 tests/embedded.py "$1" "$2" "$4" "$dir/$3" "$5" "$6" \
+		>"$dir/log" 2>&1; then
+		echo "ok $1 $3 $6"
+		grep '^# updated' "$dir/log" | sed "s/sha256.*stack/stack/"
+	else
+		echo "not ok $1 $3 $6"
+		cat "$dir/log"
+	fi
+}
+
+try() { # port firmware
+	local p name old new how
+
+	for p in "${pairs[@]}"; do
+		read -r name old new <<<"$p"
+		how=xmodem
+		case $1-$name in
+		*-bytes) how='xmodem raw noise sx' ;;
+		*-int-tiny-kws*) how=refuse ;; # has scales as f32
+		cortex-m4-g02m* | host-g02m*) ;;
+		*-g02m*) continue ;;
+		esac
+		for how in $how; do
+			if [ "$how" = sx ] && ! command -v sx >/dev/null; then
+				echo "ok $1 sx # skip lrzsz is not installed"
+				continue
+			fi
+			send "$1" "$2" "$name" "$old" "$new" "$how"
+		done
+	done
+}
+
+for port in host host-int; do
+	if make -s B="$B" "$B/embedded/$port/firmware" >"$dir/log" 2>&1; then
+		try $port "$B/embedded/$port/firmware"
+	else
+		echo "not ok $port: does not build"
+		cat "$dir/log"
+	fi
+done
+for port in cortex-m4 cortex-m4-int cortex-m0plus cortex-m0plus-int riscv32 \
+	riscv32-int; do
+	case $port in
+	riscv*) cc=riscv64-unknown-elf-gcc qemu=qemu-system-riscv32 ;;
+	*) cc=arm-none-eabi-gcc qemu=qemu-system-arm ;;
+	esac
+	if ! command -v $cc >/dev/null; then
+		echo "ok $port # skip $cc is not installed"
+	elif ! make -s B="$B" PORTS=$port embedded-size >"$dir/log" 2>&1; then
+		echo "not ok $port: build, symbols or size"
+		cat "$dir/log"
+	elif ! command -v $qemu >/dev/null; then
+		echo "ok $port builds"
+		echo "ok $port runs # skip $qemu is not installed"
+	else
+		echo "ok $port builds"
+		try $port "$B/embedded/$port/firmware.elf"
+	fi
+done
