@@ -814,9 +814,9 @@ static int run(struct ml_dec *d, int last)
 /* After a step: *p goes to where the coder has come. */
 static int settle(struct ml_dec *d, const uint8_t **p, int r)
 {
-	const size_t n = (size_t)(d->rc.p - *p);
+	const ml_off n = (ml_off)(d->rc.p - *p);
 
-	d->crc = ml_dec_crc32(d->crc, *p, n);
+	d->crc = ml_dec_crc32(d->crc, *p, (size_t)n);
 	d->rec_in -= n;
 	d->body -= n;
 	*p = d->rc.p;

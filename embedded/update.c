@@ -202,47 +202,56 @@ static int on_target(void *ctx, ml_off off, uint8_t *dst, unsigned n)
 	return rd(u, u->c->slot[!u->slot] + at, dst, n) ? -1 : (int)n;
 }
 
-/* Programs what is in `last`, filled up with ones. 1: erased a block instead,
- * to be called again. */
-static int program(struct ml_upd *u)
+/* Programs n bytes, whole pages, as far as erased; u->at says how far. 1:
+ * erased a block instead, to be called again. */
+static int program(struct ml_upd *u, const uint8_t *src, uint32_t n)
 {
-	const uint32_t to = u->c->slot[!u->slot];
+	const uint32_t to = u->c->slot[!u->slot] + u->at;
 
 	if (u->at == u->clean) {
-		if (u->c->erase(u->c->ctx, to + u->at) < 0)
+		if (u->c->erase(u->c->ctx, to) < 0)
 			return -1;
 		u->clean += u->c->block;
 		return 1;
 	}
-	memset(u->last + u->fill, 0xff, ML_UPD_PAGE - u->fill);
-	if (u->c->program(u->c->ctx, to + u->at, u->last, ML_UPD_PAGE) < 0)
+	if (n > u->clean - u->at)
+		n = u->clean - u->at;
+	if (u->c->program(u->c->ctx, to, src, n) < 0)
 		return -1;
-	u->at += u->fill;
-	u->fill = 0;
+	u->at += n;
 	return 0;
 }
 
+/* What does not fill a page waits in `last`. */
 static int on_write(void *ctx, const uint8_t *src, unsigned n)
 {
 	struct ml_upd *u = ctx;
 	unsigned done = 0, k;
+	uint32_t at;
 	int r;
 
-	for (;;) {
+	while (done < n || u->fill == ML_UPD_PAGE) {
+		k = n - done;
 		if (u->fill == ML_UPD_PAGE) {
-			r = program(u);
-			if (r)
-				return r < 0 ? r : (int)done;
+			r = program(u, u->last, ML_UPD_PAGE);
+			if (!r)
+				u->fill = 0;
+		} else if (!u->fill && k >= ML_UPD_PAGE) {
+			at = u->at;
+			r = program(u, src + done, k & ~(ML_UPD_PAGE - 1u));
+			done += (unsigned)(u->at - at);
+		} else {
+			if (k > ML_UPD_PAGE - (unsigned)u->fill)
+				k = ML_UPD_PAGE - (unsigned)u->fill;
+			memcpy(u->last + u->fill, src + done, k);
+			u->fill = (uint8_t)(u->fill + k);
+			done += k;
+			r = 0;
 		}
-		if (done == n)
-			return (int)done;
-		k = ML_UPD_PAGE - u->fill;
-		if (k > n - done)
-			k = n - done;
-		memcpy(u->last + u->fill, src + done, k);
-		u->fill = (uint8_t)(u->fill + k);
-		done += k;
+		if (r)
+			return r < 0 ? r : (int)done;
 	}
+	return (int)done;
 }
 
 /* ----- phases ----------------------------------------------------------- */
@@ -378,10 +387,12 @@ ML_SIDE int step(struct ml_upd *u, int r)
 			return ML_DEC_AGAIN;
 		if (r != ML_DEC_DONE)
 			return r;
-		if (u->fill) {
-			r = program(u);
+		if (u->fill) { /* the last page, filled up with ones */
+			memset(u->last + u->fill, 0xff, ML_UPD_PAGE - u->fill);
+			r = program(u, u->last, ML_UPD_PAGE);
 			if (r)
 				return r < 0 ? ML_UPD_EFLASH : ML_DEC_AGAIN;
+			u->at -= ML_UPD_PAGE - u->fill;
 		}
 		hash_begin(u, u->at);
 		u->phase = P_VERIFY;

@@ -30,8 +30,8 @@
 #define ML_UPD_BUF 32
 #endif
 
-/* Bytes that are programmed at a time: a power of two from 8 to 32, and a
- * multiple of what the flash programs at least. */
+/* Bytes that are programmed at least: a power of two from 8 to 32, and a
+ * multiple of what the flash can. */
 #ifndef ML_UPD_PAGE
 #define ML_UPD_PAGE 8
 #endif
@@ -50,7 +50,7 @@ enum ml_upd_status {
 
 /* The flash and how it is divided; may lie in ROM. Slots and marks begin at a
  * block; a mark takes a block. Functions return 0, or less than 0 for failure.
- * Offsets are those of the flash. */
+ * Offsets are those of the flash; memory has any alignment. */
 struct ml_upd_conf {
 	int (*read)(void *ctx, uint32_t off, void *dst, uint32_t n);
 	int (*erase)(void *ctx, uint32_t off); /* a block, to all ones */

@@ -3,6 +3,7 @@
  * casts, see ml-patch(5). */
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "bytes.h"
 #include "cast.h"
@@ -27,6 +28,69 @@ static uint64_t gap(const struct ml_wrap *w, size_t i)
 	return i ? w[i].pos - w[i - 1].pos - w[i - 1].len : w[i].pos;
 }
 
+/* The type of the note and then p[0..k) deflated, for members of an archive
+ * are much alike. Frees p. */
+static int squeeze(uint8_t **out, size_t *n, uint8_t *p, size_t k,
+	struct ml_diag *diag)
+{
+	z_stream z = {0};
+	uint8_t *q = NULL;
+	uLong cap;
+	int ok = deflateInit2(&z, 9, Z_DEFLATED, -15, 9,
+		Z_DEFAULT_STRATEGY) == Z_OK;
+
+	if (ok) {
+		cap = deflateBound(&z, (uLong)k);
+		q = malloc(cap + 1);
+		z.next_in = p;
+		z.avail_in = (uInt)k;
+		if (q) {
+			q[0] = ML_NOTE_WRAPS;
+			z.next_out = q + 1;
+			z.avail_out = (uInt)cap;
+			ok = deflate(&z, Z_FINISH) == Z_STREAM_END;
+		}
+		*n = 1 + z.total_out;
+		deflateEnd(&z);
+	}
+	free(p);
+	*out = q;
+	return ok && q ? ML_OK :
+		ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+}
+
+/* p[0..n) inflated, at most ML_NOTE_WRAPS_MAX; *p is replaced. */
+static int unsqueeze(uint8_t **p, size_t *n, struct ml_diag *diag)
+{
+	size_t cap = 4096;
+	z_stream z = {0};
+	uint8_t *q = NULL, *more;
+	int r = Z_OK;
+
+	if (inflateInit2(&z, -15) != Z_OK)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	z.next_in = *p + 1;
+	z.avail_in = (uInt)(*n - 1);
+	do {
+		cap *= 2;
+		more = cap <= ML_NOTE_WRAPS_MAX ? realloc(q, cap) : NULL;
+		if (!more)
+			break;
+		q = more;
+		z.next_out = q + z.total_out;
+		z.avail_out = (uInt)(cap - z.total_out);
+		r = inflate(&z, Z_FINISH);
+	} while (r == Z_BUF_ERROR && z.avail_out == 0);
+	inflateEnd(&z);
+	free(*p);
+	*p = q;
+	*n = z.total_out;
+	if (r == Z_STREAM_END && z.avail_in == 0)
+		return ML_OK;
+	return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+		"malformed note of deflated parts");
+}
+
 int ml_map_encode(uint8_t **out, size_t *n, const struct ml_wraps *base,
 	const struct ml_wraps *target, struct ml_diag *diag)
 {
@@ -37,11 +101,10 @@ int ml_map_encode(uint8_t **out, size_t *n, const struct ml_wraps *base,
 	size_t i, k = 0;
 	int other;
 
-	p = malloc(1 + 2 * ML_VARINT_MAX + (base->n + target->n) * ENTRY_MAX);
-	*out = p;
+	*out = NULL;
+	p = malloc(2 * ML_VARINT_MAX + (base->n + target->n) * ENTRY_MAX + 1);
 	if (!p)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
-	p[k++] = ML_NOTE_WRAPS;
 	k += ml_put_varint(p + k, base->n);
 	for (i = 0; i < base->n; i++) {
 		k += ml_put_varint(p + k, gap(base->w, i));
@@ -60,8 +123,7 @@ int ml_map_encode(uint8_t **out, size_t *n, const struct ml_wraps *base,
 		if (other)
 			k += put_args(p + k, w);
 	}
-	*n = k;
-	return ML_OK;
+	return squeeze(out, n, p, k, diag);
 }
 
 /* ===== reading ========================================================== */
@@ -108,7 +170,6 @@ static int parse(struct ml_wrap_map *m, const uint8_t *p, const uint8_t *end,
 	size_t i;
 	int err;
 
-	p++; /* the note's type */
 	err = count(&p, end, &m->base, &m->nbase, diag);
 	for (i = 0; !err && i < m->nbase; i++)
 		if (ml_get_varint(&p, end, &g) != 1 ||
@@ -211,6 +272,8 @@ int ml_map_read(struct ml_wrap_map *m, struct ml_src *psrc, uint64_t off,
 		err = read_note(psrc, &off, end, ML_NOTE_CASTS, &q, &k, diag);
 	if (!err && q)
 		err = parse_casts(m, q, k, h, diag);
+	if (!err)
+		err = unsqueeze(&p, &n, diag);
 	if (!err)
 		err = parse(m, p, p + n, h, diag);
 	free(p);

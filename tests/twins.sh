@@ -56,6 +56,7 @@ pair() { # NAME PERMILLE
 for p in g02m-ft-full-pt-fp32 g02m-ft-head-pt-fp16 \
 	g02m-ckpt-1step-a-train-pt linzaer-pth-320-to-640 \
 	g02m-ft-full-npz-fp32 g02m-ft-head-npz-fp16 \
+	g02m-ft-lora-npzc-fp32 \
 	g02m-ckpt-1step-a-dcp g02m-ckpt-10step-b-dcp-2rank \
 	g02m-ft-full-sharded-bf16 digits-cnn-external-data; do
 	pair $p 10
@@ -64,9 +65,6 @@ done
 # stands in the pickle, in the zip's directory and before the member; and 2 KB
 # of what the pickle says beside tensors changed.
 pair yunet-pth-n 20
-# What is said of its 30 deflated members is some 350 bytes, and the patch is
-# small.
-pair g02m-ft-lora-npzc-fp32 20
 # TorchScript has programs beside its tensors, which changed, and HDF5 its
 # tables.
 pair silero-jit-v51-to-v6 50
