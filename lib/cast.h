@@ -54,6 +54,8 @@ void ml_cast_free(struct ml_cast *list, size_t n);
 
 /* As a record of a stream and a note of a patch have them. */
 #define ML_CASTS_MAX (1u << 20)
+#define ML_CAST_BYTES_MAX (1u << 26) /* of all of them */
+#define ML_FACTOR_NUMBERS_MAX (1u << 25) /* in all of them */
 int ml_cast_encode(uint8_t **out, size_t *n, const struct ml_casts *casts,
 	struct ml_diag *diag);
 /* Reads all of p[0..n): offsets and lengths are within `size` bytes. */

@@ -172,7 +172,8 @@ static int get_factors(struct ml_cast *c, const uint8_t **p,
 	uint64_t i;
 
 	/* a byte holds no more than eight numbers */
-	if (n > (uint64_t)(end - *p) * 8 || c->inner > (uint64_t)(end - *p) *
+	if (n > ML_FACTOR_NUMBERS_MAX || c->inner > ML_FACTOR_NUMBERS_MAX ||
+		(n + c->inner) * c->rank > ML_FACTOR_NUMBERS_MAX || n > (uint64_t)(end - *p) * 8 || c->inner > (uint64_t)(end - *p) *
 		8 || (n + c->inner) * c->rank > (uint64_t)(end - *p) * 8)
 		return 0;
 	c->u = calloc((size_t)(n * c->rank) + 1, sizeof(*c->u));
@@ -284,7 +285,7 @@ int ml_cast_decode(struct ml_cast **list, size_t *count, const uint8_t *p,
 	size_t n, uint64_t size, struct ml_diag *diag)
 {
 	const uint8_t *end = p + n, *scales = NULL;
-	uint64_t casts, at = 0;
+	uint64_t casts, at = 0, numbers = 0;
 	struct ml_cast c;
 	size_t i, j;
 	int err = ML_OK;
@@ -302,6 +303,13 @@ int ml_cast_decode(struct ml_cast **list, size_t *count, const uint8_t *p,
 			return r < 0 ? ml_fail(diag, ML_ENOMEM, ML_NOWHERE,
 				"out of memory") : ml_fail(diag, ML_EFORMAT,
 				ML_NOWHERE, "malformed cast");
+		}
+		numbers += (rows(&c) + c.inner) * c.rank;
+		if (numbers > ML_FACTOR_NUMBERS_MAX) {
+			drop_params(&c);
+			return ml_fail(diag, ML_ELIMIT, ML_NOWHERE,
+				"casts with more than %u numbers in factors",
+				ML_FACTOR_NUMBERS_MAX);
 		}
 		at = c.at + ml_cast_from_len(&c);
 		if (c.nscale) {

@@ -14,6 +14,7 @@
 #define SAMPLE 4096 /* bytes of the target's tensor looked at */
 #define SMALL 64 /* bytes of a tensor that is not worth it */
 #define SAYING 96 /* bits that a cast costs in the patch, without scales */
+#define BYTES_MAX (24u << 20) /* of scales and factors, in all */
 #define WORTH 1024 /* bits that all casts together must save */
 #define TRIES 64 /* tensors of as many elements looked at */
 
@@ -23,6 +24,8 @@ struct plan {
 	const struct ml_span **by_name, **by_count;
 	size_t n;
 	uint64_t gain; /* estimated bits */
+	uint64_t bytes; /* that scales and factors take */
+	uint64_t numbers; /* in factors */
 	uint8_t from[SAMPLE * 8], to[SAMPLE + 64], want[SAMPLE];
 };
 
@@ -128,7 +131,14 @@ static int take(struct plan *p, const struct ml_span *t,
 	const struct ml_cast *c, struct ml_diag *diag)
 {
 	struct ml_cast_base *o = p->out;
-	int err = ml_cast_add(&o->c, &o->n, c, diag);
+	int err;
+
+	p->bytes += ml_cast_param_bits(c) / 8 + 64;
+	if (c->rank)
+		p->numbers += (c->units / c->inner + c->inner) * c->rank;
+	if (p->bytes > BYTES_MAX || p->numbers > ML_FACTOR_NUMBERS_MAX || o->n >= ML_CASTS_MAX)
+		return ML_OK; /* the rest does without */
+	err = ml_cast_add(&o->c, &o->n, c, diag);
 
 	if (!err)
 		err = ml_model_add(&o->m, t->name, t->name_len, t->dtype,

@@ -51,6 +51,8 @@ struct ml_in {
 		size_t cap;
 	} side[2];
 	struct ml_casts casts; /* .c is cast */
+	uint8_t *told; /* of CAST records, until another one comes */
+	size_t ntold;
 	struct ml_cast *cast;
 
 	uint8_t frame[FRAME_LEN];
@@ -221,6 +223,7 @@ void ml_in_free(struct ml_in *in)
 	if (!in)
 		return;
 	free(in->end);
+	free(in->told);
 	ml_cast_free(in->cast, in->casts.n);
 	free(in->side[ML_TARGET_SIDE].w);
 	free(in->side[ML_BASE_SIDE].w);
@@ -477,18 +480,38 @@ static int on_wrap(struct ml_in *in, size_t n, struct ml_diag *diag)
 	return err;
 }
 
+/* Casts may be told by several records: all are kept until the last. */
 static int on_cast(struct ml_in *in, size_t n, struct ml_diag *diag)
 {
-	const struct ml_wraps *w = &in->side[ML_BASE_SIDE].of.wraps;
-	int err;
+	uint8_t *p;
 
-	if (in->spans || (in->last != ML_HEAD && in->last != ML_WRAP) ||
-		in->head.kind != ML_KIND_DELTA)
+	if (in->spans || in->head.kind != ML_KIND_DELTA ||
+		(in->last != ML_HEAD && in->last != ML_WRAP &&
+			in->last != ML_CAST))
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"CAST record that does not follow HEAD of a delta");
-	err = ml_cast_decode(&in->cast, &in->casts.n, in->buf, n,
+	if (n == 0 || n > ML_DATA_MAX || in->ntold > ML_CAST_BYTES_MAX - n)
+		return ml_fail(diag, ML_ELIMIT, in->rec,
+			"CAST record of %zu bytes", n);
+	p = realloc(in->told, in->ntold + n);
+	if (!p)
+		return ml_fail(diag, ML_ENOMEM, in->rec, "out of memory");
+	memcpy(p + in->ntold, in->buf, n);
+	in->told = p;
+	in->ntold += n;
+	return ML_OK;
+}
+
+/* All CAST records came. */
+static int end_casts(struct ml_in *in, struct ml_diag *diag)
+{
+	const struct ml_wraps *w = &in->side[ML_BASE_SIDE].of.wraps;
+	int err = ml_cast_decode(&in->cast, &in->casts.n, in->told, in->ntold,
 		w->n ? w->image : in->head.base_size, diag);
+
 	in->casts.c = in->cast;
+	free(in->told);
+	in->told = NULL;
 	return err;
 }
 
@@ -649,6 +672,12 @@ static int on_record(struct ml_in *in, uint32_t tag, size_t n, int *known,
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"%.4s record after BASE, where CODE must be",
 			(const char *)in->frame);
+	if (in->told && tag != ML_CAST) {
+		const int err = end_casts(in, diag);
+
+		if (err)
+			return err;
+	}
 	switch (tag) {
 	case ML_WRAP: return on_wrap(in, n, diag);
 	case ML_CAST: return on_cast(in, n, diag);

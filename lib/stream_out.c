@@ -115,14 +115,16 @@ int ml_out_casts(struct ml_out *o, const struct ml_casts *casts,
 	struct ml_diag *diag)
 {
 	uint8_t *p;
-	size_t n;
+	size_t n, at, k;
 	int err;
 
 	if (casts->n == 0)
 		return ML_OK;
 	err = ml_cast_encode(&p, &n, casts, diag);
-	if (!err)
-		err = ml_out_record(o, ML_CAST, p, n, diag);
+	for (at = 0; !err && at < n; at += k) {
+		k = n - at < ML_DATA_MAX ? n - at : ML_DATA_MAX;
+		err = ml_out_record(o, ML_CAST, p + at, k, diag);
+	}
 	free(p);
 	return err;
 }

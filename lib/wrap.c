@@ -51,7 +51,7 @@ static int inflate_to(struct ml_src *s, uint64_t *off, uint64_t end,
 	uint8_t *in = malloc(2 * PIECE), *out = in + PIECE;
 	z_stream z;
 	size_t n;
-	int r = Z_OK, err = ML_OK;
+	int r = Z_OK, err = ML_OK, full = 0;
 
 	memset(&z, 0, sizeof(z));
 	if (!in || inflateInit2(&z, WBITS) != Z_OK) {
@@ -59,7 +59,7 @@ static int inflate_to(struct ml_src *s, uint64_t *off, uint64_t end,
 		return no_memory(diag);
 	}
 	while (!err && r != Z_STREAM_END) {
-		if (z.avail_in == 0) {
+		if (z.avail_in == 0 && !full) { /* else there is more to come */
 			n = end - *off < PIECE ? (size_t)(end - *off) : PIECE;
 			if (n == 0) {
 				err = ml_fail(diag, ML_ETRUNC, *off,
@@ -78,6 +78,7 @@ static int inflate_to(struct ml_src *s, uint64_t *off, uint64_t end,
 		if (!err && r != Z_OK && r != Z_STREAM_END && r != Z_BUF_ERROR)
 			err = zerror(r, diag);
 		n = PIECE - z.avail_out;
+		full = z.avail_out == 0;
 		if (!err && ml_src_size(spool) - start + n > max)
 			err = ml_fail(diag, ML_EFORMAT, *off,
 				"deflate data that make too much");

@@ -281,6 +281,48 @@ static void notes(void)
 	free(p);
 }
 
+/* More than one record of a stream can hold. */
+static void records(void)
+{
+	static uint32_t scale[65536];
+	struct ml_head head = {.kind = ML_KIND_DELTA, .base_size = 1 << 20};
+	struct ml_cast list[6];
+	struct ml_casts casts = {list, 6};
+	const uint8_t zeros[ML_SHA256_LEN] = {0}, *p;
+	char *bytes = NULL;
+	size_t n = 0, i, some = 0;
+	struct ml_out o;
+	struct ml_in *in;
+	uint32_t tag;
+	FILE *f = open_memstream(&bytes, &n);
+
+	for (i = 0; i < 6; i++) {
+		list[i] = make(ML_C_F32, ML_C_I8, 1000 + i);
+		list[i].inner = 1;
+		list[i].nscale = 65536;
+		list[i].scale = scale;
+		list[i].at = 100 * i;
+	}
+	scale[65535] = 0x3f800000;
+	CHECK(!ml_out_open(&o, f, &head, &diag));
+	CHECK(!ml_out_casts(&o, &casts, &diag));
+	CHECK(!ml_out_done(&o, 0, zeros, &diag));
+	fclose(f);
+	f = fmemopen(bytes, n, "rb");
+	CHECK(!ml_in_open(&in, f, &diag));
+	do {
+		CHECK(!ml_in_next(in, &tag, &p, &n, &diag));
+		some += tag == ML_CAST;
+	} while (tag == ML_CAST);
+	CHECK(tag == ML_DONE && some == 2);
+	CHECK(ml_in_casts(in)->n == 6);
+	CHECK(ml_in_casts(in)->c[5].units == 1005);
+	CHECK(ml_in_casts(in)->c[5].scale[65535] == 0x3f800000);
+	ml_in_free(in);
+	fclose(f);
+	free(bytes);
+}
+
 /* ===== sums ============================================================= */
 
 #define ROWS 96
@@ -359,6 +401,7 @@ int main(void)
 	floats();
 	quantisers();
 	notes();
+	records();
 	/* factors of 8: 176 * 8 numbers for 7680 elements */
 	CHECK(sums(8, 0) < 7);
 	CHECK(sums(3, 0) < 4);
