@@ -5,7 +5,7 @@
 #define ML_OPS_H
 
 #include "ml.h"
-#include "mlmodel.h"
+#include "mltype.h"
 
 #define ML_OP_HEAD_MAX 22 /* bytes of an operation before its data */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The decoder of embedded/, driven in every awkward way: patches cut to
  * bytes, buffers of 16 bytes, callbacks that do little or nothing. */
-#include "mlmodel.h"
+#include "mltype.h"
 #include "patch.h"
 #include "test.h"
 

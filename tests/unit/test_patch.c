@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Patches in the library: packed, walked, applied and unpacked. */
 #include "hdr.h"
-#include "mlmodel.h"
+#include "mltype.h"
 #include "ops.h"
 #include "patch.h"
 #include "test.h"
