@@ -10,7 +10,7 @@ WARN = -std=c11 -pedantic -Wall -Wextra -Wshadow -Wconversion \
 CPPFLAGS =
 B = build
 DEFS = -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -Ilib -Iembedded -Icmd
-LIBS = -lcrypto -lsodium -ldeflate -lz -larchive -lexpat -ljson-c -lm
+LIBS = -lcrypto -lsodium -lxxhash -ldeflate -lz -larchive -lexpat -ljson-c -lm -pthread
 VERSION = $(shell sed -n 's/.*ML_VERSION_STRING "\(.*\)"/\1/p' lib/ml.h)
 FUZZ_SECONDS = 60
 MAKEFLAGS += --no-print-directory
@@ -32,6 +32,9 @@ all: $(BIN) ## build the programs into build/bin
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(CFLAGS) $(CPPFLAGS) $(DEFS) -MMD -MP -c -o $@ $<
+
+# Where the library is, the decoder takes its CRC-32.
+$(B)/embedded/mldec.o: private DEFS += -DML_DEC_CRC32=ml_crc32
 
 $(B)/libmallorn.a: $(OBJ)
 	rm -f $@

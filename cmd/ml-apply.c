@@ -41,6 +41,7 @@ struct chain {
 	size_t n;
 	uint64_t size; /* of the last target */
 	uint64_t release; /* of the last patch */
+	int weak; /* has digests that can be forged */
 };
 
 /* Which patches are wanted. */
@@ -88,7 +89,7 @@ static int walk(struct ml_src *psrc, struct chain *c, int verbose,
 	uint8_t hbuf[ML_HDR_MAX], sha[ML_SHA256_LEN];
 	uint64_t off = 0, start;
 	struct ml_hdr h;
-	int err;
+	int kind = ML_SHA256, err;
 
 	c->n = 0;
 	do {
@@ -102,12 +103,14 @@ static int walk(struct ml_src *psrc, struct chain *c, int verbose,
 		if (c->n && !(h.flags & ML_HF_BASE))
 			return ml_fail(diag, ML_EFORMAT, start,
 				"a patch without a base in a chain");
-		if (c->n && (h.base_size != c->size ||
+		if (c->n && (h.base_size != c->size || ml_hdr_sum(&h) != kind ||
 			memcmp(h.base_sha, sha, sizeof(sha)) != 0))
 			return ml_fail(diag, ML_EBASE, start,
 				"patch at %llu does not fit the one before it",
 				(unsigned long long)start);
 		memcpy(sha, h.target_sha, sizeof(sha));
+		kind = ml_hdr_sum(&h);
+		c->weak |= kind != ML_SHA256;
 		c->size = h.target_size;
 		c->release = h.release;
 		c->n++;
@@ -256,6 +259,9 @@ int main(int argc, char **argv)
 			err = walk(psrc, &chain, verbose, &diag);
 		if (!err)
 			err = floor_check(&trust.floor, chain.release, &diag);
+		if (!err && trust.keys.n && chain.weak)
+			err = ml_fail(&diag, ML_EAUTH, 0, "its digests are "
+				"XXH3, which anyone can forge");
 		if (err)
 			die_patch(patch_path, psrc, err, &diag);
 		trust.release = chain.release;

@@ -23,6 +23,7 @@ struct side {
 	struct ml_model model;
 	struct ml_src *bytes; /* of its image */
 	uint64_t size; /* of its file */
+	int sum; /* enum ml_sum_kind of */
 	uint8_t sha[ML_SHA256_LEN];
 };
 
@@ -54,7 +55,8 @@ static void load(struct side *s, const char *path)
 
 	if (first != EOF)
 		ungetc(first, f);
-	err = ml_stream_load(f, &s->model, &s->bytes, &s->size, s->sha, &diag);
+	err = ml_stream_load(f, &s->model, &s->bytes, &s->size, &s->sum,
+		s->sha, &diag);
 	if (err == ML_EFORMAT && diag.off == 0 && first != 0xd3) {
 		warn_diag(path, &diag);
 		die(EX_INPUT, "ml-split makes a stream of a model file");
@@ -109,9 +111,13 @@ int main(int argc, char **argv)
 	/* prepare */
 	load(&base, path[0]);
 	load(&target, path[1]);
+	if (base.sum != target.sum)
+		die(EX_INPUT, "one stream has a digest by %s, the other by %s",
+			ml_sum_name(base.sum), ml_sum_name(target.sum));
 	out_open(&out, output, 1);
 	head.container = (uint8_t)target.model.container;
 	head.base_size = base.size;
+	head.sum = (uint8_t)base.sum;
 	memcpy(head.base_sha, base.sha, sizeof(head.base_sha));
 	opt.log = verbose ? stderr : NULL;
 	opt.arg = &pr;

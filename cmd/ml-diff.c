@@ -14,7 +14,7 @@
 const char ml_prog[] = "ml-diff";
 
 static const char usage[] =
-	"usage: ml-diff [-hlpqvVz] [-c class] [-f format] [-o file]\n"
+	"usage: ml-diff [-hlpqvVz] [-c class] [-f format] [-H digest] [-o file]\n"
 	"               [-r release] old new\n"
 	"Writes the patch that makes the model new of the model old: files, or\n"
 	"directories, which are taken as tars. One of them may be '-'.\n"
@@ -22,6 +22,7 @@ static const char usage[] =
 	"              (full; nano for files below 2 GiB only)\n"
 	"  -f format   raw, safetensors, gguf, onnx, tflite, pytorch,\n"
 	"              torch-legacy, npy, zip, tar, hdf5 or milblob (by content)\n"
+	"  -H digest   sha256 (default), or xxh3: integrity only, but fast\n"
 	"  -l          keep the labels of tensors in the patch\n"
 	"  -o file     write to file (standard output)\n"
 	"  -p          keep the times and owners of new, a directory\n"
@@ -46,17 +47,23 @@ struct side {
 	struct ml_model model;
 };
 
-static void load(struct side *s, const struct option *o, int keep,
-	uint8_t sha[ML_SHA256_LEN])
+static void load(struct side *s, const struct option *o, int keep)
 {
-	struct ml_diag diag;
-	int err;
-
 	s->src = in_src_keep(s->path, keep);
 	in_model(&s->model, s->src, s->path, o->format, o->as_is, o->quiet);
-	err = ml_src_sha256(s->src, sha, &diag);
+}
+
+static void digests(struct ml_patch_info *info, const struct side *old,
+	const struct side *new)
+{
+	struct ml_src *const src[2] = {old->src, new->src};
+	uint8_t *const sum[2] = {info->base_sha, info->target_sha};
+	struct ml_diag diag;
+	int which, err;
+
+	err = ml_src_sums(src, info->sum, sum, 2, &which, &diag);
 	if (err)
-		die_diag(s->path, err, &diag);
+		die_diag(which ? new->path : old->path, err, &diag);
 }
 
 /* With what o says now; what there was to warn of was said. */
@@ -210,11 +217,12 @@ int main(int argc, char **argv)
 
 	/* arguments */
 	opterr = 0;
-	while ((c = getopt(argc, argv, ":c:f:hlo:pqr:vVz")) != -1) {
+	while ((c = getopt(argc, argv, ":c:f:hH:lo:pqr:vVz")) != -1) {
 		switch (c) {
 		case 'c': o.cls = class_option(usage, optarg); break;
 		case 'f': o.format = format_option(usage, optarg); break;
 		case 'h': help(usage);
+		case 'H': info.sum = digest_option(usage, optarg); break;
 		case 'l': o.labels = 1; break;
 		case 'o': o.output = optarg; break;
 		case 'p': o.keep = 1; break;
@@ -233,12 +241,15 @@ int main(int argc, char **argv)
 	if (is_dash(old.path) && is_dash(new.path))
 		usage_error(
 			usage, "old and new cannot both be standard input");
+	if (o.cls < ML_FULL && info.sum != ML_SHA256)
+		usage_error(usage, "'-H xxh3' is only for class full");
 	if (o.cls < ML_FULL)
 		o.as_is = 1; /* inflating takes memory */
 
 	/* prepare */
-	load(&old, &o, 0, info.base_sha);
-	load(&new, &o, o.keep, info.target_sha);
+	load(&old, &o, 0);
+	load(&new, &o, o.keep);
+	digests(&info, &old, &new);
 	info.release = o.release;
 	info.base_size = ml_src_size(old.src);
 	info.target_size = ml_src_size(new.src);

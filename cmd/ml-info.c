@@ -36,7 +36,7 @@ static int is_target(struct ml_src *s, const struct ml_report *r)
 		h = ml_report_header(r, i);
 	if (ml_src_size(s) != h->target_size)
 		return 0;
-	err = ml_src_sha256(s, own, &diag);
+	err = ml_src_sum(s, ml_hdr_sum(h), own, &diag);
 	if (err)
 		die_out(err, &diag);
 	return memcmp(own, h->target_sha, sizeof(own)) == 0;

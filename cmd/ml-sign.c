@@ -33,6 +33,13 @@ static void look(struct ml_src *psrc, const char *path, int again)
 			ml_fail(&diag, err, start, "bytes after the patch");
 		if (err)
 			die_patch(path, psrc, err, &diag);
+		if (h.flags & ML_HF_XXH3) {
+			ml_fail(&diag, ML_EINVAL, start,
+				"its digests are XXH3, which anyone can "
+				"forge: make it with SHA-256");
+			warn_diag(path, &diag);
+			exit(EX_INPUT);
+		}
 		if (h.sig && !again) {
 			ml_fail(&diag, ML_EINVAL, start,
 				"signed already; '-f' signs it anew");

@@ -9,10 +9,11 @@
 const char ml_prog[] = "ml-split";
 
 static const char usage[] =
-	"usage: ml-split [-hpqvVz] [-f format] [-o file] [file]\n"
+	"usage: ml-split [-hpqvVz] [-f format] [-H digest] [-o file] [file]\n"
 	"Writes the tensor-record stream of a model file or directory.\n"
 	"  -f format  raw, safetensors, gguf, onnx, tflite, pytorch,\n"
 	"             torch-legacy, npy, zip, tar, hdf5 or milblob (by content)\n"
+	"  -H digest  sha256 (default), or xxh3: integrity only, but fast\n"
 	"  -o file    write to file (standard output)\n"
 	"  -p         keep the times and owners of a directory's files\n"
 	"  -q         no warnings, no progress\n"
@@ -48,7 +49,7 @@ int main(int argc, char **argv)
 {
 	const char *format = NULL, *target = NULL, *path;
 	struct progress pr;
-	int keep = 0, quiet = 0, verbose = 0, as_is = 0, c, err;
+	int sum = ML_SHA256, keep = 0, quiet = 0, verbose = 0, as_is = 0, c, err;
 	struct ml_model model;
 	struct ml_diag diag;
 	struct ml_src *src;
@@ -57,10 +58,11 @@ int main(int argc, char **argv)
 
 	/* arguments */
 	opterr = 0;
-	while ((c = getopt(argc, argv, ":f:ho:pqvVz")) != -1) {
+	while ((c = getopt(argc, argv, ":f:hH:o:pqvVz")) != -1) {
 		switch (c) {
 		case 'f': format = format_option(usage, optarg); break;
 		case 'h': help(usage);
+		case 'H': sum = digest_option(usage, optarg); break;
 		case 'o': target = optarg; break;
 		case 'p': keep = 1; break;
 		case 'q': quiet = 1; break;
@@ -85,7 +87,7 @@ int main(int argc, char **argv)
 	/* stream */
 	progress_start(&pr, model.size, quiet);
 	err = ml_stream_write(
-		out.f, &model, src, progress_told, &pr, &diag);
+		out.f, &model, src, sum, progress_told, &pr, &diag);
 	progress_end(&pr);
 	if (err)
 		die_either(path, out.f, err, &diag);

@@ -65,8 +65,8 @@ int main(int argc, char **argv)
 	head = ml_in_head(in);
 	if (base && head->kind == ML_KIND_DELTA) {
 		bsrc = in_src(base);
-		err = ml_src_is_base(
-			bsrc, head->base_size, head->base_sha, &diag);
+		err = ml_src_is_base(bsrc, head->sum,
+			head->base_size, head->base_sha, &diag);
 		if (err)
 			die_diag(base, err, &diag);
 	}

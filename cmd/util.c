@@ -209,6 +209,15 @@ const char *format_option(const char *usage, const char *name)
 	return name;
 }
 
+int digest_option(const char *usage, const char *name)
+{
+	const int kind = ml_sum_by_name(name);
+
+	if (kind < 0)
+		usage_error(usage, "unknown digest after '-H'");
+	return kind;
+}
+
 uint64_t release_option(const char *usage, const char *s)
 {
 	unsigned long long v;

@@ -77,6 +77,7 @@ _Noreturn void version(void);
 /* The arguments of '-c', '-f' and '-r', or a usage error. */
 int class_option(const char *usage, const char *name);
 const char *format_option(const char *usage, const char *name);
+int digest_option(const char *usage, const char *name); /* -H */
 uint64_t release_option(const char *usage, const char *s);
 /* Whether a path means standard input or output: NULL or "-". */
 int is_dash(const char *path);

@@ -33,6 +33,14 @@ enum { CODER_NONE = 0, CODER_RANGE = 1 };
 #define GO_ON 100 /* work() wants to be called again at once */
 #define DEEP 101 /* what follows takes much stack: deep() is to do it */
 
+#ifdef ML_DEC_CRC32 /* the builder has a faster one */
+uint32_t ML_DEC_CRC32(uint32_t crc, const void *p, size_t n);
+
+uint32_t ml_dec_crc32(uint32_t crc, const uint8_t *p, size_t n)
+{
+	return ML_DEC_CRC32(crc, p, n);
+}
+#else
 uint32_t ml_dec_crc32(uint32_t crc, const uint8_t *p, size_t n)
 {
 	static const uint32_t t[16] = {
@@ -50,6 +58,7 @@ uint32_t ml_dec_crc32(uint32_t crc, const uint8_t *p, size_t n)
 	}
 	return ~crc;
 }
+#endif
 
 size_t ml_dec_arena(int cls)
 {
@@ -93,6 +102,8 @@ static int extension(struct ml_hdr *h, const uint8_t *e)
 	}
 	if (e[0] == ML_EXT_SIG && e[1] == ML_SIG_FIELD &&
 		e[2] == ML_SIG_ED25519) {
+		if (h->flags & ML_HF_XXH3) /* what would it vouch for? */
+			return ML_DEC_EFORMAT;
 		h->sig = e + 2 + ML_SIG_FIELD - ML_SIG_LEN;
 		return h->body_sha ? 0 : ML_DEC_EFORMAT;
 	}
@@ -181,8 +192,12 @@ int ml_hdr_parse(const uint8_t *p, size_t n, struct ml_hdr *h)
 		(uint32_t)end[1] << 8 | (uint32_t)end[2] << 16 |
 		(uint32_t)end[3] << 24))
 		return ML_DEC_ECRC;
-	if (h->flags & ~ML_HF_BASE || h->cls < 1 || h->cls > 3)
+	if (h->flags & ~ML_HF_KNOWN || h->cls < 1 || h->cls > 3)
 		return ML_DEC_EVERSION;
+#if ML_DEC_CLASS >= 3
+	if (h->flags & ML_HF_XXH3 && h->cls != ML_FULL)
+		return ML_DEC_EFORMAT;
+#endif
 	r = hdr_fields(h, q, end);
 	if (h->sig)
 		h->sig_off = (uint16_t)(h->sig - p);

@@ -62,6 +62,12 @@ typedef int64_t ml_soff;
 #endif
 #define ML_HDR_MIN 12 /* bytes that tell how long the header is */
 #define ML_HF_BASE 1u /* header flag: needs a base */
+#define ML_HF_XXH3 4u /* digests are XXH3-128; of class full only */
+#if ML_DEC_CLASS >= 3
+#define ML_HF_KNOWN (ML_HF_BASE | ML_HF_XXH3)
+#else
+#define ML_HF_KNOWN ML_HF_BASE
+#endif
 
 enum ml_class { ML_NANO = 1, ML_MICRO = 2, ML_FULL = 3 };
 
@@ -114,7 +120,8 @@ struct ml_hdr {
  * needed (never for n >= ML_HDR_MAX); or a negative status. */
 int ml_hdr_parse(const uint8_t *p, size_t n, struct ml_hdr *h);
 
-/* CRC-32 (IEEE 802.3); start with 0. Bitwise over a table of 64 bytes. */
+/* CRC-32 (IEEE 802.3); start with 0. Bitwise over a table of 64 bytes; with
+ * -DML_DEC_CRC32=F by uint32_t F(uint32_t crc, const void *p, size_t n). */
 uint32_t ml_dec_crc32(uint32_t crc, const uint8_t *p, size_t n);
 
 struct ml_dec_io {

@@ -35,7 +35,7 @@ struct job {
 
 	struct ml_src *bsrc; /* the base's image */
 	const struct ml_target *t;
-	struct ml_sha256 *sha;
+	struct ml_sum *sum;
 	struct ml_sha256 *body; /* of the patch, or NULL */
 	struct ml_wrap_map map;
 	struct ml_src *image; /* of a base with deflated parts, or NULL */
@@ -108,7 +108,7 @@ static int to_file(void *ctx, const uint8_t *p, size_t n, struct ml_diag *diag)
 {
 	struct job *j = ctx;
 
-	ml_sha256_update(j->sha, p, n);
+	ml_sum_update(j->sum, p, n);
 	return j->t->write(j->t->ctx, p, n, diag);
 }
 
@@ -264,7 +264,8 @@ static int check_base(struct job *j, const struct ml_hdr *h,
 		return ml_fail(diag, ML_EBASE, ML_NOWHERE,
 			"the patch needs a base of %llu bytes",
 			(unsigned long long)h->base_size);
-	return ml_src_is_base(j->bsrc, h->base_size, h->base_sha, diag);
+	return ml_src_is_base(j->bsrc, ml_hdr_sum(h), h->base_size,
+		h->base_sha, diag);
 }
 
 /* A patch from a pipe to a spool: what it begins with may be as long as it
@@ -330,7 +331,7 @@ static int prepare(struct job *j, const struct ml_hdr *h, struct ml_diag *diag)
 	/* the file cannot be read as the image that copies count in */
 	const int again = j->t->read && !h->wrapped;
 	const size_t arena = ml_dec_arena(h->cls);
-	int err = ml_sha256_new(&j->sha, diag);
+	int err = ml_sum_new(&j->sum, ml_hdr_sum(h), 2, diag);
 
 	if (!err && h->body_sha)
 		err = ml_sha256_new(&j->body, diag);
@@ -410,7 +411,7 @@ static int apply(struct job *j, int max_cls, struct ml_diag *diag)
 	uint8_t sha[ML_SHA256_LEN], promised[ML_SHA256_LEN];
 	uint8_t body[ML_SHA256_LEN];
 	struct ml_hdr h;
-	int err;
+	int kind, err;
 
 	j->taken = j->at;
 	j->diag = diag;
@@ -425,6 +426,7 @@ static int apply(struct job *j, int max_cls, struct ml_diag *diag)
 		err = prepare(j, &h, diag);
 	if (err)
 		return err;
+	kind = ml_hdr_sum(&h);
 	memcpy(promised, h.target_sha, sizeof(promised));
 	if (j->body)
 		memcpy(body, h.body_sha, sizeof(body));
@@ -440,17 +442,17 @@ static int apply(struct job *j, int max_cls, struct ml_diag *diag)
 				"the body has not the SHA-256 that the header "
 				"tells");
 	}
-	ml_sha256_final(j->sha, sha);
+	ml_sum_final(j->sum, sha);
 	if (memcmp(sha, promised, sizeof(sha)) != 0)
 		return ml_fail(diag, ML_EDIGEST, ML_NOWHERE,
-			"the result has not the SHA-256 that the patch "
-			"promises");
+			"the result has not the %s that the patch promises",
+			ml_sum_name(kind));
 	return ML_OK;
 }
 
 static void job_free(struct job *j)
 {
-	ml_sha256_free(j->sha);
+	ml_sum_free(j->sum);
 	ml_sha256_free(j->body);
 	ml_src_free(j->spool);
 	ml_cast_base_free(&j->cast);

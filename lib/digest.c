@@ -9,8 +9,6 @@
 
 #include "ml.h"
 
-#define PIECE 262144
-
 struct ml_sha256 {
 	EVP_MD_CTX *ctx;
 	int bad; /* libcrypto failed, so the digest is not to be trusted */
@@ -56,57 +54,6 @@ void ml_sha256_free(struct ml_sha256 *s)
 		return;
 	EVP_MD_CTX_free(s->ctx);
 	free(s);
-}
-
-int ml_src_sha256(
-	struct ml_src *s, uint8_t out[ML_SHA256_LEN], struct ml_diag *diag)
-{
-	const uint64_t size = ml_src_size(s);
-	struct ml_sha256 *sha = NULL;
-	uint64_t off = 0;
-	uint8_t *buf = NULL;
-	int err = ml_sha256_new(&sha, diag);
-
-	if (err)
-		return err;
-	buf = malloc(PIECE);
-	if (!buf) {
-		err = ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
-		goto out;
-	}
-	while (off < size) {
-		const size_t n =
-			size - off < PIECE ? (size_t)(size - off) : PIECE;
-
-		err = ml_src_read(s, off, buf, n, diag);
-		if (err)
-			goto out;
-		ml_sha256_update(sha, buf, n);
-		off += n;
-	}
-	ml_sha256_final(sha, out);
-out:
-	free(buf);
-	ml_sha256_free(sha);
-	return err;
-}
-
-int ml_src_is_base(struct ml_src *s, uint64_t size,
-	const uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag)
-{
-	uint8_t own[ML_SHA256_LEN];
-	int err;
-
-	if (ml_src_size(s) != size)
-		return ml_fail(diag, ML_EBASE, ML_NOWHERE,
-			"wrong base: it has %llu bytes, not %llu",
-			(unsigned long long)ml_src_size(s),
-			(unsigned long long)size);
-	err = ml_src_sha256(s, own, diag);
-	if (!err && memcmp(own, sha, sizeof(own)) != 0)
-		err = ml_fail(diag, ML_EBASE, ML_NOWHERE,
-			"wrong base: it has the size, but not the SHA-256");
-	return err;
 }
 
 uint32_t ml_crc32(uint32_t crc, const void *p, size_t n)

@@ -39,6 +39,11 @@ uint64_t ml_info_base_image(const struct ml_patch_info *info)
 	return n;
 }
 
+int ml_hdr_sum(const struct ml_hdr *h)
+{
+	return h->flags & ML_HF_XXH3 ? ML_XXH3 : ML_SHA256;
+}
+
 size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
 	uint64_t body, uint64_t window)
 {
@@ -68,7 +73,8 @@ size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
 	memcpy(p, ML_PATCH_MAGIC, 4);
 	p[k++] = ML_PATCH_VERSION;
 	p[k++] = (uint8_t)cls;
-	p[k++] = info->has_base ? ML_HF_BASE : 0;
+	p[k++] = (uint8_t)((info->has_base ? ML_HF_BASE : 0) |
+		(info->sum == ML_XXH3 ? ML_HF_XXH3 : 0));
 	k += ml_put_varint(p + k, n);
 	memcpy(p + k, f, n);
 	k += n;

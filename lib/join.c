@@ -7,14 +7,14 @@
 
 struct join {
 	FILE *f;
-	struct ml_sha256 *sha;
+	struct ml_sum *sum;
 };
 
 static int put(void *ctx, const uint8_t *p, size_t n, struct ml_diag *diag)
 {
 	struct join *j = ctx;
 
-	ml_sha256_update(j->sha, p, n);
+	ml_sum_update(j->sum, p, n);
 	errno = 0;
 	if (fwrite(p, 1, n, j->f) != n)
 		return ml_fail_errno(diag, "cannot write");
@@ -40,7 +40,8 @@ int ml_stream_join(struct ml_in *in, FILE *f,
 		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 			"a delta stream needs its base: use ml-pack and "
 			"ml-apply");
-	err = ml_sha256_new(&j.sha, diag);
+	err = ml_sum_new(
+		&j.sum, ml_in_head(in)->sum, 2, diag);
 	while (!err && tag != ML_DONE) {
 		err = ml_in_next(in, &tag, &p, &n, diag);
 		if (!err && tag == ML_CODE)
@@ -61,14 +62,14 @@ int ml_stream_join(struct ml_in *in, FILE *f,
 			progress(arg, made);
 	}
 	if (!err) {
-		ml_sha256_final(j.sha, sha);
+		ml_sum_final(j.sum, sha);
 		if (memcmp(sha, done.sha, ML_SHA256_LEN) != 0)
 			err = ml_fail(diag, ML_EDIGEST, ml_in_offset(in),
-				"the bytes do not have the SHA-256 that DONE "
-				"says%s", w->n ? " (deflated parts depend on "
+				"the bytes do not have the %s that DONE "
+				"says%s", ml_sum_name(ml_in_head(in)->sum), w->n ? " (deflated parts depend on "
 				"the version of zlib)" : "");
 	}
 	ml_rewrap_free(rewrap);
-	ml_sha256_free(j.sha);
+	ml_sum_free(j.sum);
 	return err;
 }

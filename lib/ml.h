@@ -122,9 +122,34 @@ void ml_sha256_free(struct ml_sha256 *s); /* NULL is allowed */
 /* The digest of a whole source. */
 int ml_src_sha256(struct ml_src *s, uint8_t out[ML_SHA256_LEN],
 	struct ml_diag *diag);
+
+/* The digest that a stream or a patch promises. SHA-256 tells that nobody
+ * changed the file; XXH3-128 (its 16 bytes as its authors print them, then 16
+ * zeros) only that it is whole, at the speed of memory. */
+enum ml_sum_kind { ML_SHA256 = 0, ML_XXH3 = 1 };
+struct ml_sum;
+/* threads > 1: SHA-256 may go on in a thread of its own. */
+int ml_sum_new(struct ml_sum **out, int kind, int threads,
+	struct ml_diag *diag);
+void ml_sum_update(struct ml_sum *s, const void *p, size_t n);
+/* Writes the digest and starts anew. */
+void ml_sum_final(struct ml_sum *s, uint8_t out[ML_SHA256_LEN]);
+void ml_sum_free(struct ml_sum *s); /* NULL is allowed */
+/* -1 for an unknown name; "SHA-256", "XXH3-128"; the bytes that are not always
+ * zero. */
+int ml_sum_by_name(const char *name);
+const char *ml_sum_name(int kind);
+size_t ml_sum_len(int kind);
+/* Of a whole source. */
+int ml_src_sum(struct ml_src *s, int kind, uint8_t out[ML_SHA256_LEN],
+	struct ml_diag *diag);
+/* Of two, at the same time with threads > 1; *which is to blame for a failure.
+ */
+int ml_src_sums(struct ml_src *const s[2], int kind,
+	uint8_t *const out[2], int threads, int *which, struct ml_diag *diag);
 /* ML_EBASE unless a source is the base of this size and digest. */
-int ml_src_is_base(struct ml_src *s, uint64_t size,
-	const uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag);
+int ml_src_is_base(struct ml_src *s, int kind, uint64_t size,
+	const uint8_t sum[ML_SHA256_LEN], struct ml_diag *diag);
 /* CRC-32 (IEEE 802.3, as in zlib); start with crc = 0. */
 uint32_t ml_crc32(uint32_t crc, const void *p, size_t n);
 
@@ -332,6 +357,7 @@ struct ml_head {
 	uint8_t kind; /* enum ml_stream_kind */
 	uint8_t container; /* of the target */
 	uint8_t cls; /* memory class of the coded blocks; 0: all are plain */
+	uint8_t sum; /* enum ml_sum_kind of the digests here and in DONE */
 	uint64_t base_size; /* delta only, else 0 */
 	uint8_t base_sha[ML_SHA256_LEN]; /* delta only, else zeros */
 };
@@ -402,17 +428,19 @@ int ml_out_done(struct ml_out *o, uint64_t size,
 
 /* Reads a whole model stream: the spans and wraps into *m, the bytes of the
  * file (of its image) into a spool; both are the caller's to free, on failure
- * there is neither. *size and sha are those of the file. Refuses delta streams
- * and coded ones (says "decode it first"). */
+ * there is neither. *size, *kind (enum ml_sum_kind) and sha are those of the
+ * file. Refuses delta streams and coded ones (says "decode it first"). */
 int ml_stream_load(FILE *f, struct ml_model *m, struct ml_src **bytes,
-	uint64_t *size, uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag);
+	uint64_t *size, int *kind, uint8_t sha[ML_SHA256_LEN],
+	struct ml_diag *diag);
 /* Reads only the spans, of a stream of any kind. The model is the caller's to
  * free, but on failure it is empty. */
 int ml_stream_labels(FILE *f, struct ml_model *m, struct ml_diag *diag);
-/* Writes the model stream of (m, s), where s is the file: what ml-split does.
+/* Writes the model stream of (m, s), where s is the file, with a digest of that
+ * kind (enum ml_sum_kind): what ml-split does.
  * Progress, when not NULL, is told the bytes done. */
 int ml_stream_write(FILE *f, const struct ml_model *m, struct ml_src *s,
-	void (*progress)(void *arg, uint64_t done), void *arg,
+	int kind, void (*progress)(void *arg, uint64_t done), void *arg,
 	struct ml_diag *diag);
 
 /* The file of a plain model stream, to f: what ml-join does. Its digest is
@@ -567,6 +595,7 @@ struct ml_patch_info {
 	int cls; /* memory class */
 	uint64_t release; /* release counter, 0: none */
 	int has_base;
+	int sum; /* enum ml_sum_kind of both digests */
 	uint64_t base_size, target_size; /* of the files */
 	uint8_t base_sha[ML_SHA256_LEN], target_sha[ML_SHA256_LEN];
 	/* Their images, which the blocks are about. Borrowed; n 0: none. */
@@ -624,6 +653,8 @@ int ml_unpack(struct ml_src *psrc, uint64_t *off, const struct ml_sink *next,
 int ml_unpack_stream(struct ml_src *psrc, FILE *f, struct ml_diag *diag);
 
 struct ml_hdr; /* mldec.h */
+/* enum ml_sum_kind of its digests. */
+int ml_hdr_sum(const struct ml_hdr *h);
 
 /* Where a rebuilt target goes and how it is read back. */
 struct ml_target {

@@ -472,7 +472,7 @@ static int class_of(const struct ml_packer *p,
 	const int small = info->target_size < NANO_MAX && body < NANO_MAX &&
 		(!info->has_base || info->base_size < NANO_MAX);
 
-	if (ml_info_wrapped(info))
+	if (ml_info_wrapped(info) || info->sum != ML_SHA256)
 		return ML_FULL;
 	if (!p->ranged)
 		return small ? ML_NANO : ML_MICRO;

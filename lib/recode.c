@@ -16,7 +16,7 @@ struct job {
 	struct ml_zip *zip; /* this way */
 	struct ml_unzip *unzip; /* or that way, */
 	struct ml_flat *flat; /* of a model, */
-	struct ml_sha256 *sha; /* and proven */
+	struct ml_sum *sum; /* and proven */
 	struct ml_rewrap *rewrap;
 	struct ml_src *image; /* of a base with deflated parts */
 	struct ml_cast_base cast;
@@ -64,7 +64,7 @@ static int put_span(void *ctx, const struct ml_span *sp, struct ml_diag *diag)
 static int hash(void *ctx, const uint8_t *p, size_t n, struct ml_diag *diag)
 {
 	(void)diag;
-	ml_sha256_update(ctx, p, n);
+	ml_sum_update(ctx, p, n);
 	return ML_OK;
 }
 
@@ -202,9 +202,9 @@ static int unwrap(struct job *j, struct ml_diag *diag)
 	int err = ML_OK;
 
 	j->wrapped = 1;
-	if (j->sha)
+	if (j->sum)
 		err = ml_rewrap_new(
-			&j->rewrap, t->w, t->n, hash, j->sha, diag);
+			&j->rewrap, t->w, t->n, hash, j->sum, diag);
 	if (!err && (b->n || t->n || casts->n) && j->cls && j->cls < ML_FULL)
 		err = ml_fail(diag, ML_ECLASS, ML_NOWHERE,
 			"inflated parts or casts, which are of class full: "
@@ -266,12 +266,13 @@ static int check_sum(struct job *j, const struct ml_done *done,
 {
 	uint8_t sha[ML_SHA256_LEN];
 
-	if (!j->sha)
+	if (!j->sum)
 		return ML_OK;
-	ml_sha256_final(j->sha, sha);
+	ml_sum_final(j->sum, sha);
 	if (memcmp(sha, done->sha, sizeof(sha)) != 0)
 		return ml_fail(diag, ML_EDIGEST, ml_in_offset(j->in),
-			"the bytes do not have the SHA-256 that DONE says");
+			"the bytes do not have the %s that DONE says",
+			ml_sum_name(ml_in_head(j->in)->sum));
 	return ML_OK;
 }
 
@@ -325,7 +326,7 @@ static int set_up(struct job *j, struct ml_head *h, int cls, int back,
 		sink.block = flatten;
 		err = ml_flat_new(&j->flat, put_data, j, diag);
 		if (!err)
-			err = ml_sha256_new(&j->sha, diag);
+			err = ml_sum_new(&j->sum, h->sum, 2, diag);
 		if (err)
 			return err;
 	}
@@ -339,7 +340,7 @@ static void job_free(struct job *j)
 	ml_zip_free(j->zip);
 	ml_unzip_free(j->unzip);
 	ml_flat_free(j->flat);
-	ml_sha256_free(j->sha);
+	ml_sum_free(j->sum);
 	ml_rewrap_free(j->rewrap);
 	ml_cast_base_free(&j->cast);
 	ml_src_free(j->image);

@@ -62,6 +62,7 @@ int ml_pack_stream(struct ml_packer *p, struct ml_in *in, int labels,
 		diag->off = ml_in_offset(in);
 	free(lit);
 	info->cls = h->cls;
+	info->sum = h->sum;
 	info->has_base = h->kind == ML_KIND_DELTA;
 	info->base_size = h->base_size;
 	info->target_size = done.size;
@@ -133,6 +134,7 @@ int ml_unpack_stream(struct ml_src *psrc, FILE *f, struct ml_diag *diag)
 		return err;
 	head.kind = h.flags & ML_HF_BASE ? ML_KIND_DELTA : ML_KIND_MODEL;
 	head.cls = any ? h.cls : 0;
+	head.sum = (uint8_t)ml_hdr_sum(&h);
 	head.base_size = h.base_size;
 	if (h.base_sha)
 		memcpy(head.base_sha, h.base_sha, ML_SHA256_LEN);

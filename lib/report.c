@@ -365,8 +365,8 @@ int ml_report_look(struct ml_report *r, struct ml_src *psrc,
 		if (!target || i + 1 < r->n)
 			err = ml_apply_spool(psrc, &off, from, &to, diag);
 		else if (p->h.flags & ML_HF_BASE)
-			err = ml_src_is_base(
-				from, p->h.base_size, p->base_sha, diag);
+			err = ml_src_is_base(from, ml_hdr_sum(&p->h),
+				p->h.base_size, p->base_sha, diag);
 		if (!err)
 			err = look_part(p, psrc, from, to ? to : target, diag);
 		if (from != base)

@@ -8,13 +8,15 @@
 #include "text.h"
 
 static void add_file(struct ml_json *j, struct json_object *to,
-	const char *key, uint64_t size, const uint8_t sha[ML_SHA256_LEN])
+	const char *key, uint64_t size, int kind,
+	const uint8_t sum[ML_SHA256_LEN])
 {
 	struct json_object *o = ml_json_object(j, to, key);
 	char text[ML_HEX_TEXT];
 
 	ml_json_number(j, o, "size", size);
-	ml_json_text(j, o, "sha256", ml_hex(text, sha));
+	ml_json_text(j, o, kind == ML_XXH3 ? "xxh3" : "sha256",
+		ml_hex(text, kind, sum));
 }
 
 static void add_share(struct ml_json *j, struct json_object *o, uint64_t bytes,
@@ -64,6 +66,7 @@ static void add_look(struct ml_json *j, struct json_object *to,
 static struct json_object *part(struct ml_json *j, const struct ml_part *r)
 {
 	struct json_object *o = json_object_new_object(), *recs, *rec;
+	const int kind = ml_hdr_sum(&r->h);
 	char key[17];
 	int i;
 
@@ -75,8 +78,8 @@ static struct json_object *part(struct ml_json *j, const struct ml_part *r)
 	ml_json_number(j, o, "flags", r->h.flags);
 	ml_json_number(j, o, "release", r->h.release);
 	if (r->h.flags & ML_HF_BASE)
-		add_file(j, o, "base", r->h.base_size, r->base_sha);
-	add_file(j, o, "target", r->h.target_size, r->target_sha);
+		add_file(j, o, "base", r->h.base_size, kind, r->base_sha);
+	add_file(j, o, "target", r->h.target_size, kind, r->target_sha);
 	ml_json_number(j, o, "header", r->h.len);
 	ml_json_number(j, o, "extensions", r->h.ext_len);
 	if (r->is_signed) {

@@ -51,6 +51,7 @@ static int show_tensors(FILE *f, const struct ml_part *r,
 
 static void show_header(FILE *f, const struct ml_part *r)
 {
+	const int kind = ml_hdr_sum(&r->h);
 	char sha[ML_HEX_TEXT];
 
 	fprintf(f, "  format   version %u\n", r->h.version);
@@ -62,12 +63,12 @@ static void show_header(FILE *f, const struct ml_part *r)
 		fprintf(f, "  release  %llu\n",
 			(unsigned long long)r->h.release);
 	if (r->h.flags & ML_HF_BASE)
-		fprintf(f, "  base     %llu bytes, SHA-256 %s\n",
+		fprintf(f, "  base     %llu bytes, %s %s\n",
 			(unsigned long long)r->h.base_size,
-			ml_hex(sha, r->base_sha));
-	fprintf(f, "  target   %llu bytes, SHA-256 %s\n",
-		(unsigned long long)r->h.target_size,
-		ml_hex(sha, r->target_sha));
+			ml_sum_name(kind), ml_hex(sha, kind, r->base_sha));
+	fprintf(f, "  target   %llu bytes, %s %s\n",
+		(unsigned long long)r->h.target_size, ml_sum_name(kind),
+		ml_hex(sha, kind, r->target_sha));
 	if (r->is_signed)
 		fprintf(f, "  signed   as by key %016llX, not verified\n",
 			(unsigned long long)ml_load64(r->key_id));

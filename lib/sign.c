@@ -243,6 +243,9 @@ int ml_sign_patch(struct ml_src *psrc, uint64_t *off,
 		err = ml_hdr_read(psrc, *off, &h, hbuf, diag);
 	if (!err)
 		err = has_body(psrc, *off, &h, diag);
+	if (!err && h.flags & ML_HF_XXH3)
+		err = ml_fail(diag, ML_EINVAL, *off,
+			"its digests are XXH3, which anyone can forge");
 	if (!err)
 		err = digest(psrc, *off + h.len, h.body_len, sha, diag);
 	if (!err)

@@ -155,7 +155,10 @@ static int decode_head(struct ml_in *in, const uint8_t *p, size_t n,
 	if (p[4] > CLASS_MAX)
 		return ml_fail(diag, ML_EVERSION, in->rec,
 			"HEAD: unknown memory class %u", p[4]);
-	if (!all_zero(p + 5, 3))
+	if (p[5] > ML_XXH3)
+		return ml_fail(diag, ML_EVERSION, in->rec,
+			"HEAD: unknown digest %u", p[5]);
+	if (!all_zero(p + 6, 2))
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"HEAD: reserved bytes are not 0");
 	if (p[2] == ML_KIND_MODEL && !all_zero(p + 8, HEAD_LEN - 8))
@@ -164,6 +167,7 @@ static int decode_head(struct ml_in *in, const uint8_t *p, size_t n,
 	h->kind = p[2];
 	h->container = p[3];
 	h->cls = p[4];
+	h->sum = p[5];
 	h->base_size = ml_load64(p + 8);
 	memcpy(h->base_sha, p + 16, ML_SHA256_LEN);
 	return ML_OK;

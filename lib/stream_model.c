@@ -9,7 +9,7 @@ struct load {
 	struct ml_in *in;
 	struct ml_model *m;
 	struct ml_src *bytes; /* NULL: only the labels */
-	struct ml_sha256 *sha;
+	struct ml_sum *sum;
 	struct ml_rewrap *rewrap; /* made at the first byte */
 	struct ml_done done;
 };
@@ -17,7 +17,7 @@ struct load {
 static int hash(void *ctx, const uint8_t *p, size_t n, struct ml_diag *diag)
 {
 	(void)diag;
-	ml_sha256_update(ctx, p, n);
+	ml_sum_update(ctx, p, n);
 	return ML_OK;
 }
 
@@ -33,7 +33,7 @@ static int load_data(
 		return ML_OK;
 	if (!l->rewrap)
 		err = ml_rewrap_new(
-			&l->rewrap, w->w, w->n, hash, l->sha, diag);
+			&l->rewrap, w->w, w->n, hash, l->sum, diag);
 	if (!err)
 		err = ml_rewrap_write(l->rewrap, p, n, diag);
 	return err ? err : ml_src_append(l->bytes, p, n, diag);
@@ -105,19 +105,22 @@ static int load_rest(struct load *l, struct ml_diag *diag)
 static int check_sha(struct load *l, uint8_t sha[ML_SHA256_LEN],
 	struct ml_diag *diag)
 {
-	ml_sha256_final(l->sha, sha);
+	const char *name = ml_sum_name(ml_in_head(l->in)->sum);
+
+	ml_sum_final(l->sum, sha);
 	if (memcmp(sha, l->done.sha, ML_SHA256_LEN) == 0)
 		return ML_OK;
 	if (ml_in_wrapped(l->in, ML_TARGET_SIDE)->wraps.n)
 		return ml_fail(diag, ML_EDIGEST, ml_in_offset(l->in),
-			"the bytes, deflated again, do not have the SHA-256 "
-			"that DONE says");
+			"the bytes, deflated again, do not have the %s "
+			"that DONE says", name);
 	return ml_fail(diag, ML_EDIGEST, ml_in_offset(l->in),
-		"the bytes do not have the SHA-256 that DONE says");
+		"the bytes do not have the %s that DONE says", name);
 }
 
 int ml_stream_load(FILE *f, struct ml_model *m, struct ml_src **bytes,
-	uint64_t *size, uint8_t sha[ML_SHA256_LEN], struct ml_diag *diag)
+	uint64_t *size, int *kind, uint8_t sha[ML_SHA256_LEN],
+	struct ml_diag *diag)
 {
 	struct load l = {.m = m};
 	const struct ml_wrapped *w;
@@ -132,7 +135,7 @@ int ml_stream_load(FILE *f, struct ml_model *m, struct ml_src **bytes,
 	if (!err)
 		err = ml_src_spool(&l.bytes, diag);
 	if (!err)
-		err = ml_sha256_new(&l.sha, diag);
+		err = ml_sum_new(&l.sum, ml_in_head(l.in)->sum, 2, diag);
 	if (!err)
 		err = load_records(&l, diag);
 	if (!err)
@@ -142,6 +145,7 @@ int ml_stream_load(FILE *f, struct ml_model *m, struct ml_src **bytes,
 	if (!err) {
 		w = ml_in_wrapped(l.in, ML_TARGET_SIDE);
 		*size = w->wraps.n ? w->size : m->size;
+		*kind = ml_in_head(l.in)->sum;
 	} else {
 		ml_model_free(m);
 		ml_src_free(l.bytes);
@@ -149,7 +153,7 @@ int ml_stream_load(FILE *f, struct ml_model *m, struct ml_src **bytes,
 	}
 	*bytes = l.bytes;
 	ml_rewrap_free(l.rewrap);
-	ml_sha256_free(l.sha);
+	ml_sum_free(l.sum);
 	ml_in_free(l.in);
 	return err;
 }
@@ -171,13 +175,13 @@ int ml_stream_labels(FILE *f, struct ml_model *m, struct ml_diag *diag)
 }
 
 int ml_stream_write(FILE *f, const struct ml_model *m, struct ml_src *s,
-	void (*progress)(void *arg, uint64_t done), void *arg,
+	int kind, void (*progress)(void *arg, uint64_t done), void *arg,
 	struct ml_diag *diag)
 {
 	const struct ml_wrapped w = {ml_src_size(s), ml_model_wraps(m)};
-	struct ml_head head = {.kind = ML_KIND_MODEL};
+	struct ml_head head = {.kind = ML_KIND_MODEL, .sum = (uint8_t)kind};
 	struct ml_src *image = ml_model_src(m, s);
-	struct ml_sha256 *sum = NULL;
+	struct ml_sum *sum = NULL;
 	uint8_t sha[ML_SHA256_LEN];
 	uint8_t *buf = malloc(ML_CHUNK);
 	struct ml_out o;
@@ -187,8 +191,8 @@ int ml_stream_write(FILE *f, const struct ml_model *m, struct ml_src *s,
 	if (!buf)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	head.container = (uint8_t)m->container;
-	err = m->image ? ml_src_sha256(s, sha, diag) :
-		ml_sha256_new(&sum, diag);
+	err = m->image ? ml_src_sum(s, kind, sha, diag) :
+		ml_sum_new(&sum, kind, 2, diag);
 	if (!err)
 		err = ml_out_open(&o, f, &head, diag);
 	if (!err)
@@ -207,7 +211,7 @@ int ml_stream_write(FILE *f, const struct ml_model *m, struct ml_src *s,
 			if (err)
 				break;
 			if (sum)
-				ml_sha256_update(sum, buf, n);
+				ml_sum_update(sum, buf, n);
 			err = ml_out_record(&o, ML_DATA, buf, n, diag);
 			at += n;
 			if (progress)
@@ -215,10 +219,10 @@ int ml_stream_write(FILE *f, const struct ml_model *m, struct ml_src *s,
 		}
 	}
 	if (!err && sum)
-		ml_sha256_final(sum, sha);
+		ml_sum_final(sum, sha);
 	if (!err)
 		err = ml_out_done(&o, m->size, sha, diag);
-	ml_sha256_free(sum);
+	ml_sum_free(sum);
 	free(buf);
 	return err;
 }

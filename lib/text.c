@@ -41,11 +41,11 @@ char *ml_type_text(char buf[ML_TYPE_TEXT], const struct ml_span *sp)
 	return buf;
 }
 
-char *ml_hex(char buf[ML_HEX_TEXT], const uint8_t sha[ML_SHA256_LEN])
+char *ml_hex(char buf[ML_HEX_TEXT], int kind, const uint8_t sum[ML_SHA256_LEN])
 {
-	int i;
+	size_t i;
 
-	for (i = 0; i < ML_SHA256_LEN; i++)
-		snprintf(buf + 2 * i, 3, "%02x", sha[i]);
+	for (i = 0; i < ml_sum_len(kind); i++)
+		snprintf(buf + 2 * i, 3, "%02x", sum[i]);
 	return buf;
 }

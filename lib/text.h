@@ -17,8 +17,9 @@ char *ml_shape_text(char buf[ML_SHAPE_TEXT], const struct ml_span *sp);
 #define ML_TYPE_TEXT 24
 char *ml_type_text(char buf[ML_TYPE_TEXT], const struct ml_span *sp);
 
-/* A digest in hexadecimal. Returns buf. */
+/* A digest of a kind (enum ml_sum_kind) in hexadecimal. Returns buf. */
 #define ML_HEX_TEXT (2 * ML_SHA256_LEN + 1)
-char *ml_hex(char buf[ML_HEX_TEXT], const uint8_t sha[ML_SHA256_LEN]);
+char *ml_hex(char buf[ML_HEX_TEXT], int kind,
+	const uint8_t sum[ML_SHA256_LEN]);
 
 #endif

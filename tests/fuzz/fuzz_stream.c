@@ -38,6 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct ml_src *bytes = NULL;
 	struct ml_diag diag;
 	struct ml_model m;
+	int kind;
 	FILE *f;
 
 	fuzz_mend_stream(p, size);
@@ -46,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	walk(f);
 	rewind(f);
 	ml_model_init(&m);
-	if (ml_stream_load(f, &m, &bytes, &file, sha, &diag) == 0) {
+	if (ml_stream_load(f, &m, &bytes, &file, &kind, sha, &diag) == 0) {
 		MUST(ml_src_size(bytes) == m.size);
 		ml_src_free(bytes);
 		ml_model_free(&m);

@@ -151,11 +151,11 @@ static int load(const struct bytes *b, struct ml_model *m, struct ml_src **s,
 {
 	FILE *f = fmemopen(b->p, b->n, "rb");
 	uint64_t size;
-	int err;
+	int kind, err;
 
 	if (!f)
 		abort();
-	err = ml_stream_load(f, m, s, &size, sha, diag);
+	err = ml_stream_load(f, m, s, &size, &kind, sha, diag);
 	if (!err)
 		CHECK(size == m->size);
 	fclose(f);
@@ -201,7 +201,7 @@ static void round_trip(size_t size, int tensors)
 	f = open_memstream(&text, &b.n);
 	if (!f)
 		abort();
-	CHECK(ml_stream_write(f, &m, s, NULL, NULL, &diag) == ML_OK);
+	CHECK(ml_stream_write(f, &m, s, ML_SHA256, NULL, NULL, &diag) == ML_OK);
 	fclose(f);
 	b.p = (uint8_t *)text;
 	CHECK(read_all(&b, &diag) == ML_OK);

@@ -200,11 +200,12 @@ static void stream(const struct file *f)
 	struct ml_model m;
 	struct ml_in *in;
 	uint64_t size;
+	int kind;
 
-	CHECK(!ml_stream_write(s, &f->m, f->src, NULL, NULL, &diag));
+	CHECK(!ml_stream_write(s, &f->m, f->src, ML_SHA256, NULL, NULL, &diag));
 	fclose(s);
 	s = fmemopen(p, n, "rb");
-	CHECK(!ml_stream_load(s, &m, &bytes, &size, sha, &diag));
+	CHECK(!ml_stream_load(s, &m, &bytes, &size, &kind, sha, &diag));
 	fclose(s);
 	CHECK(!ml_src_sha256(f->src, want, &diag));
 	CHECK(memcmp(sha, want, sizeof(sha)) == 0);

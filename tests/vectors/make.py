@@ -188,6 +188,16 @@ def vectors():
     bad('version', 'version 2', 5, patch(t, rec, version=2))
     bad('class', 'class 4', 5, patch(t, rec, cls=4))
     bad('flag', 'a reserved flag', 5, patch(t, rec, flags=3))
+    # XXH3-128 of no bytes, as its authors publish it
+    xxh3 = bytes.fromhex('99aa06d3014798d86001c324468d497f') + bytes(16)
+    good('xxh3', 'digests by XXH3-128', None,
+         patch(b'', base=None, flags=4, cls=3, sha=xxh3), b'')
+    bad('xxh3-class', 'digests by XXH3-128 in class micro', 6,
+        patch(b'', base=None, flags=4, cls=2, sha=xxh3), None)
+    bad('xxh3-digest', 'XXH3-128 with a byte behind it that is not 0', 7,
+        patch(b'', base=None, flags=4, cls=3, sha=xxh3[:-1] + b'\1'), None)
+    bad('xxh3-signed', 'digests by XXH3-128 in a signed patch', 6,
+        patch(t, rec, flags=5, cls=3, ext=body_field(rec) + signature(1)))
     bad('critical', 'an unknown critical field', 5,
         patch(t, rec, ext=b'\x81\0'))
     bad('signature', 'a signature of an unknown algorithm', 5,
