@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* ml-delta: two tensor-record streams to the delta stream between them. */
+#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,14 +10,18 @@
 const char ml_prog[] = "ml-delta";
 
 static const char usage[] =
-	"usage: ml-delta [-hqvVz] [-o file] base target\n"
+	"usage: ml-delta [-hqvVz] [-o file] [--in-place page] base target\n"
 	"Writes what the stream of target has and the stream of base has not,\n"
 	"as a delta stream. One of them may be '-'.\n"
 	"  -o file  write to file (standard output)\n"
 	"  -q       no progress\n"
 	"  -v       a line per tensor on standard error\n"
 	"  -z       no casts of the base to other element types\n"
+	"  --in-place page\n"
+	"           for a patch that may replace the base page by page (so -z)\n"
 	"  -h, -V   this help, the version\n";
+
+static const struct option long_options[] = { LONG_IN_PLACE, LONG_END };
 
 /* A model, all of it. */
 struct side {
@@ -89,7 +94,8 @@ int main(int argc, char **argv)
 
 	/* arguments */
 	opterr = 0;
-	while ((c = getopt(argc, argv, ":ho:qvVz")) != -1) {
+	while ((c = getopt_long(argc, argv, "+:ho:qvVz", long_options,
+		NULL)) != -1) {
 		switch (c) {
 		case 'h': help(usage);
 		case 'o': output = optarg; break;
@@ -97,6 +103,10 @@ int main(int argc, char **argv)
 		case 'v': verbose = 1; break;
 		case 'V': version();
 		case 'z': as_is = 1; break;
+		case OPT_IN_PLACE:
+			opt.page = page_option(usage, optarg);
+			as_is = 1;
+			break;
 		default: bad_option(usage, c);
 		}
 	}
@@ -114,10 +124,15 @@ int main(int argc, char **argv)
 	if (base.sum != target.sum)
 		die(EX_INPUT, "one stream has a digest by %s, the other by %s",
 			ml_sum_name(base.sum), ml_sum_name(target.sum));
+	if (opt.page && (ml_model_wraps(&base.model).n ||
+		ml_model_wraps(&target.model).n))
+		die(EX_INPUT, "inflated parts cannot be replaced in place: "
+			"leave them by '-z' of ml-split");
 	out_open(&out, output, 1);
 	head.container = (uint8_t)target.model.container;
 	head.base_size = base.size;
 	head.sum = (uint8_t)base.sum;
+	head.page = (uint8_t)opt.page;
 	memcpy(head.base_sha, base.sha, sizeof(head.base_sha));
 	opt.log = verbose ? stderr : NULL;
 	opt.arg = &pr;
@@ -130,6 +145,12 @@ int main(int argc, char **argv)
 		die_diag(path[1], err, &diag);
 	casts.c = cast.c;
 	casts.n = cast.n;
+	if (opt.page)
+		err = ml_delta_lead(&base.model, base.bytes, &target.model,
+			target.bytes, opt.page, &opt.lead, &diag);
+	if (err)
+		die_diag(path[1], err, &diag);
+	head.lead = (uint8_t)opt.lead;
 	err = ml_out_open(&to, out.f, &head, &diag);
 	if (!err)
 		err = put_wraps(&to, ML_BASE_SIDE, &base, &diag);

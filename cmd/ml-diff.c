@@ -4,6 +4,7 @@
  * ml-zipnn and ml-pack in one process; the patch appears only after it was
  * applied to the old file and made the new one.
  */
+#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,7 +16,8 @@ const char ml_prog[] = "ml-diff";
 
 static const char usage[] =
 	"usage: ml-diff [-hlpqvVz] [-c class] [-f format] [-H digest] [-o file]\n"
-	"               [-r release] old new\n"
+	"               [-r release] [--in-place page] [--restart bytes]\n"
+	"               old new\n"
 	"Writes the patch that makes the model new of the model old: files, or\n"
 	"directories, which are taken as tars. One of them may be '-'.\n"
 	"  -c class    memory class that applying needs: nano, micro or full\n"
@@ -30,14 +32,23 @@ static const char usage[] =
 	"  -r release  a counter for the header\n"
 	"  -v          a line per tensor on standard error\n"
 	"  -z          neither inflate parts nor cast tensors (so for nano, micro)\n"
+	"  --in-place page\n"
+	"              the patch may replace old page by page (so -z)\n"
+	"  --restart bytes\n"
+	"              a decoder can begin anew every so many bytes of new\n"
 	"  -h, -V      this help, the version\n";
+
+static const struct option long_options[] = {
+	LONG_IN_PLACE, LONG_RESTART, LONG_END
+};
 
 #define NANO_MAX (UINT64_C(1) << 31) /* files of a nano patch are below */
 
-struct option {
+struct choices {
 	const char *format, *output;
 	int cls, as_is, keep, labels, quiet, verbose;
-	uint64_t release;
+	unsigned page;
+	uint64_t release, restart;
 };
 
 /* A model, all of it. */
@@ -47,7 +58,7 @@ struct side {
 	struct ml_model model;
 };
 
-static void load(struct side *s, const struct option *o, int keep)
+static void load(struct side *s, const struct choices *o, int keep)
 {
 	s->src = in_src_keep(s->path, keep);
 	in_model(&s->model, s->src, s->path, o->format, o->as_is, o->quiet);
@@ -67,7 +78,7 @@ static void digests(struct ml_patch_info *info, const struct side *old,
 }
 
 /* With what o says now; what there was to warn of was said. */
-static void read_again(struct side *s, const struct option *o)
+static void read_again(struct side *s, const struct choices *o)
 {
 	ml_model_free(&s->model);
 	in_model(&s->model, s->src, s->path, o->format, o->as_is, 1);
@@ -113,7 +124,7 @@ static int pack_block(
 /* Fills the packer. */
 static void diff(struct ml_packer *p, const struct side *old,
 	const struct ml_cast_base *cast, const struct side *new,
-	const struct option *o)
+	unsigned lead, const struct choices *o)
 {
 	struct ml_sink to_pack = {p, drop_span, pack_block};
 	struct ml_sink to_zip = {NULL, zip_span, zip_block};
@@ -127,10 +138,13 @@ static void diff(struct ml_packer *p, const struct side *old,
 		to_pack.span = pack_span;
 	opt.log = o->verbose ? stderr : NULL;
 	opt.arg = &pr;
+	opt.page = o->page;
+	opt.lead = lead;
 	err = ml_zip_new(&zip, o->cls, &to_pack, &diag);
 	if (err)
 		die_diag(new->path, err, &diag);
 	to_zip.ctx = zip;
+	ml_zip_restart(zip, o->restart);
 	progress_start(&pr, new->model.size, o->quiet || o->verbose);
 	err = ml_delta(cast->src ? &cast->m : &old->model, cast->src ?
 		cast->src : ml_model_src(&old->model, old->src), &new->model,
@@ -145,7 +159,7 @@ static void diff(struct ml_packer *p, const struct side *old,
 
 /* Refuses its own work when it is wrong. */
 static void prove(struct ml_packer *p, const struct ml_patch_info *info,
-	struct ml_src *old, const struct option *o, struct ml_proven *out)
+	struct ml_src *old, const struct choices *o, struct ml_proven *out)
 {
 	struct progress pr;
 	struct ml_diag diag;
@@ -166,7 +180,7 @@ static void prove(struct ml_packer *p, const struct ml_patch_info *info,
 
 /* A patch of both sides as they were read, or of nothing but literals. */
 static void make(struct ml_patch_info *info, const struct side *old,
-	const struct side *new, const struct option *o, int literal,
+	const struct side *new, const struct choices *o, int literal,
 	struct ml_proven *out)
 {
 	struct ml_cast_base cast = {0};
@@ -180,13 +194,17 @@ static void make(struct ml_patch_info *info, const struct side *old,
 			ml_model_src(&new->model, new->src), &diag);
 	info->casts.c = cast.c;
 	info->casts.n = cast.n;
+	if (!err && !literal && o->page)
+		err = ml_delta_lead(&old->model, old->src, &new->model,
+			new->src, o->page, &info->lead, &diag);
 	info->base_wraps = ml_model_wraps(&old->model);
 	info->target_wraps = ml_model_wraps(&new->model);
 	if (!err && literal) {
 		info->base_wraps.n = info->target_wraps.n = 0;
+		info->lead = 0;
 		err = ml_pack_literal(p, new->src, &diag);
 	} else if (!err) {
-		diff(p, old, &cast, new, o);
+		diff(p, old, &cast, new, info->lead, o);
 	}
 	if (err)
 		die_diag(new->path, err, &diag);
@@ -197,7 +215,7 @@ static void make(struct ml_patch_info *info, const struct side *old,
 
 /* Never larger than the target and a header, whatever the inputs. */
 static int too_large(const struct ml_patch_info *info,
-	const struct option *o, const struct ml_proven *made)
+	const struct choices *o, const struct ml_proven *made)
 {
 	return !o->labels && ml_src_size(made->patch) >
 		info->target_size + ML_PATCH_OVERHEAD;
@@ -208,7 +226,7 @@ static int too_large(const struct ml_patch_info *info,
 int main(int argc, char **argv)
 {
 	struct ml_patch_info info = {.has_base = 1};
-	struct option o = {.cls = ML_FULL};
+	struct choices o = {.cls = ML_FULL};
 	struct ml_proven proven;
 	struct side old, new;
 	struct ml_diag diag;
@@ -217,7 +235,8 @@ int main(int argc, char **argv)
 
 	/* arguments */
 	opterr = 0;
-	while ((c = getopt(argc, argv, ":c:f:hH:lo:pqr:vVz")) != -1) {
+	while ((c = getopt_long(argc, argv, "+:c:f:hH:lo:pqr:vVz", long_options,
+		NULL)) != -1) {
 		switch (c) {
 		case 'c': o.cls = class_option(usage, optarg); break;
 		case 'f': o.format = format_option(usage, optarg); break;
@@ -231,6 +250,10 @@ int main(int argc, char **argv)
 		case 'v': o.verbose = 1; break;
 		case 'V': version();
 		case 'z': o.as_is = 1; break;
+		case OPT_IN_PLACE: o.page = page_option(usage, optarg); break;
+		case OPT_RESTART:
+			o.restart = restart_option(usage, optarg);
+			break;
 		default: bad_option(usage, c);
 		}
 	}
@@ -243,8 +266,8 @@ int main(int argc, char **argv)
 			usage, "old and new cannot both be standard input");
 	if (o.cls < ML_FULL && info.sum != ML_SHA256)
 		usage_error(usage, "'-H xxh3' is only for class full");
-	if (o.cls < ML_FULL)
-		o.as_is = 1; /* inflating takes memory */
+	if (o.cls < ML_FULL || o.page)
+		o.as_is = 1; /* inflating takes memory, and another place */
 
 	/* prepare */
 	load(&old, &o, 0);
@@ -254,6 +277,7 @@ int main(int argc, char **argv)
 	info.base_size = ml_src_size(old.src);
 	info.target_size = ml_src_size(new.src);
 	info.cls = o.cls;
+	info.page = o.page;
 	if (o.cls == ML_NANO && (info.base_size >= NANO_MAX ||
 		info.target_size >= NANO_MAX))
 		die(EX_VERSION, "files of 2 GiB or more are too large for the "

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* ml-zipnn: entropy coding of a tensor-record stream, and back. */
+#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,7 +11,8 @@
 const char ml_prog[] = "ml-zipnn";
 
 static const char usage[] =
-	"usage: ml-zipnn [-hqV] [-b base] [-c class] [-o file] [file]\n"
+	"usage: ml-zipnn [-hqV] [-b base] [-c class] [-o file]\n"
+	"                [--restart bytes] [file]\n"
 	"       ml-zipnn -d [-hqV] [-b base] [-o file] [file]\n"
 	"Codes a tensor-record stream, or with -d decodes it. A coded stream\n"
 	"passes as it is.\n"
@@ -20,13 +22,18 @@ static const char usage[] =
 	"  -d        the way back\n"
 	"  -o file   write to file (standard output)\n"
 	"  -q        no progress\n"
+	"  --restart bytes\n"
+	"            a decoder can begin anew every so many bytes of the target\n"
 	"  -h, -V    this help, the version\n";
+
+static const struct option long_options[] = { LONG_RESTART, LONG_END };
 
 int main(int argc, char **argv)
 {
 	const char *base = NULL, *output = NULL, *path;
 	int cls = 0, back = 0, quiet = 0, c, err;
 	const struct ml_head *head;
+	uint64_t restart = 0;
 	struct ml_src *bsrc = NULL;
 	struct ml_in *in = NULL;
 	struct progress pr;
@@ -36,7 +43,8 @@ int main(int argc, char **argv)
 
 	/* arguments */
 	opterr = 0;
-	while ((c = getopt(argc, argv, ":b:c:dho:qV")) != -1) {
+	while ((c = getopt_long(argc, argv, "+:b:c:dho:qV", long_options,
+		NULL)) != -1) {
 		switch (c) {
 		case 'b': base = optarg; break;
 		case 'c': cls = class_option(usage, optarg); break;
@@ -44,14 +52,18 @@ int main(int argc, char **argv)
 		case 'h': help(usage);
 		case 'o': output = optarg; break;
 		case 'q': quiet = 1; break;
+		case OPT_RESTART:
+			restart = restart_option(usage, optarg);
+			break;
 		case 'V': version();
 		default: bad_option(usage, c);
 		}
 	}
 	if (argc - optind > 1)
 		usage_error(usage, "more than one file");
-	if (back && cls)
-		usage_error(usage, "'-c' does not go with '-d'");
+	if (back && (cls || restart))
+		usage_error(usage,
+			"'-c' and '--restart' do not go with '-d'");
 	path = argv[optind];
 	if (base && is_dash(base) && is_dash(path))
 		usage_error(usage,
@@ -75,8 +87,8 @@ int main(int argc, char **argv)
 	/* stream */
 	progress_start(&pr, 0, quiet);
 	err = back ? ml_stream_decode(in, out.f, bsrc, progress_told, &pr,
-		&diag) : ml_stream_encode(in, out.f, cls ? cls : ML_FULL, bsrc,
-		progress_told, &pr, &diag);
+		&diag) : ml_stream_encode(in, out.f, cls ? cls : ML_FULL,
+		restart, bsrc, progress_told, &pr, &diag);
 	progress_end(&pr);
 	if (err == ML_EBASE && !bsrc && head->kind == ML_KIND_DELTA) {
 		warn_diag(path, &diag);

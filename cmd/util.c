@@ -185,8 +185,12 @@ void usage_error(const char *usage, const char *why)
 
 void bad_option(const char *usage, int c)
 {
-	if (c == ':')
+	if (c == ':' && optopt < 256)
 		warn("option '-%c' needs an argument", optopt);
+	else if (c == ':')
+		warn("a long option needs an argument");
+	else if (optopt == 0)
+		warn("unknown long option");
 	else if (optopt > ' ' && optopt < 0x7f)
 		warn("unknown option '-%c'", optopt);
 	fputs(usage, stderr);
@@ -228,6 +232,33 @@ uint64_t release_option(const char *usage, const char *s)
 	if (*s < '0' || *s > '9' || *end || errno || v >> 63)
 		usage_error(usage, "not a number below 2^63 after '-r'");
 	return v;
+}
+
+unsigned page_option(const char *usage, const char *s)
+{
+	const uint64_t n = strtoull(s, NULL, 10);
+	unsigned log = ML_PAGE_MIN;
+
+	while (log < ML_PAGE_MAX && n > (uint64_t)1 << log)
+		log++;
+	if (*s < '0' || *s > '9' || strspn(s, "0123456789") != strlen(s) ||
+		n != (uint64_t)1 << log)
+		usage_error(usage, "not a power of two from 16 to 2^30 after "
+			"'--in-place'");
+	return log;
+}
+
+uint64_t restart_option(const char *usage, const char *s)
+{
+	unsigned long long n;
+
+	errno = 0;
+	n = strtoull(s, NULL, 10);
+	if (*s < '0' || *s > '9' || strspn(s, "0123456789") != strlen(s) ||
+		errno || n < 1024 || n >> 62)
+		usage_error(usage, "not a number from 1024 on after "
+			"'--restart'");
+	return n;
 }
 
 static void shut_stdout(void)

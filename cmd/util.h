@@ -79,6 +79,15 @@ int class_option(const char *usage, const char *name);
 const char *format_option(const char *usage, const char *name);
 int digest_option(const char *usage, const char *name); /* -H */
 uint64_t release_option(const char *usage, const char *s);
+
+/* Long options, for getopt_long(3) with an option string that starts with
+ * "+:", and their arguments. */
+enum { OPT_IN_PLACE = 256, OPT_RESTART };
+#define LONG_IN_PLACE { "in-place", 1, NULL, OPT_IN_PLACE }
+#define LONG_RESTART { "restart", 1, NULL, OPT_RESTART }
+#define LONG_END { NULL, 0, NULL, 0 }
+unsigned page_option(const char *usage, const char *s); /* its log2 */
+uint64_t restart_option(const char *usage, const char *s);
 /* Whether a path means standard input or output: NULL or "-". */
 int is_dash(const char *path);
 

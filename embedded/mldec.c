@@ -107,6 +107,16 @@ static int extension(struct ml_hdr *h, const uint8_t *e)
 		h->sig = e + 2 + ML_SIG_FIELD - ML_SIG_LEN;
 		return h->body_sha ? 0 : ML_DEC_EFORMAT;
 	}
+	if (e[0] == ML_EXT_PAGE) {
+		if (h->page || e[1] != 2 || e[2] < ML_PAGE_MIN ||
+			e[2] > ML_PAGE_MAX)
+			return ML_DEC_EFORMAT;
+		h->page = e[2];
+		h->lead = e[3];
+		/* it moves by less than 2 GiB where numbers end there */
+		return sizeof(ml_off) > 4 || !(h->lead >> (31 - h->page)) ? 0 :
+			ML_DEC_ECLASS;
+	}
 	if (!(e[0] & 0x80))
 		return 0;
 #if ML_DEC_CLASS >= 3
@@ -156,6 +166,12 @@ static int hdr_fields(struct ml_hdr *h, const uint8_t *p, const uint8_t *end)
 		if (r)
 			return r;
 	}
+	if (!(h->flags & ML_HF_IN_PLACE) != !h->page)
+		return ML_DEC_EFORMAT;
+#if ML_DEC_CLASS >= 3
+	if (h->page && h->wrapped)
+		return ML_DEC_EFORMAT;
+#endif
 	return 0;
 }
 
@@ -194,6 +210,8 @@ int ml_hdr_parse(const uint8_t *p, size_t n, struct ml_hdr *h)
 		return ML_DEC_ECRC;
 	if (h->flags & ~ML_HF_KNOWN || h->cls < 1 || h->cls > 3)
 		return ML_DEC_EVERSION;
+	if ((h->flags & (ML_HF_BASE | ML_HF_IN_PLACE)) == ML_HF_IN_PLACE)
+		return ML_DEC_EFORMAT; /* in the place of what? */
 #if ML_DEC_CLASS >= 3
 	if (h->flags & ML_HF_XXH3 && h->cls != ML_FULL)
 		return ML_DEC_EFORMAT;
@@ -339,6 +357,20 @@ static int begin(struct ml_dec *d, unsigned op, unsigned type, ml_off n)
 	return GO_ON;
 }
 
+#if ML_DEC_CLASS >= 2
+/* Whether the base bytes of an operation are still there when each page of
+ * the target takes the place of the base's. A small device sees for itself
+ * what it no longer has. */
+static int there(const struct ml_dec *d, ml_off at)
+{
+	const ml_off page = (ml_off)1 << d->hdr.page, in = d->tpos & (page - 1);
+
+	at += (ml_off)d->hdr.lead << d->hdr.page;
+	return !d->hdr.page || at >= d->tpos ||
+		(at >= d->tpos - in && d->len <= page - in);
+}
+#endif
+
 static int address(struct ml_dec *d, unsigned op, ml_off at)
 {
 	if (op == ML_OP_SELF) {
@@ -346,6 +378,10 @@ static int address(struct ml_dec *d, unsigned op, ml_off at)
 			return ML_DEC_EFORMAT;
 	} else if (at > BASE_SIZE(d) || d->len > BASE_SIZE(d) - at) {
 		return ML_DEC_EFORMAT;
+#if ML_DEC_CLASS >= 2
+	} else if (!there(d, at)) {
+		return ML_DEC_EFORMAT;
+#endif
 	}
 	d->arg = at;
 	return GO_ON;

@@ -61,12 +61,13 @@ typedef int64_t ml_soff;
 #define ML_DEC_HDR ML_HDR_MAX /* a longer one is refused with ML_DEC_ECLASS */
 #endif
 #define ML_HDR_MIN 12 /* bytes that tell how long the header is */
-#define ML_HF_BASE 1u /* header flag: needs a base */
+#define ML_HF_BASE 1u /* header flags: needs a base, */
+#define ML_HF_IN_PLACE 2u /* and may replace it page by page */
 #define ML_HF_XXH3 4u /* digests are XXH3-128; of class full only */
 #if ML_DEC_CLASS >= 3
-#define ML_HF_KNOWN (ML_HF_BASE | ML_HF_XXH3)
+#define ML_HF_KNOWN (ML_HF_BASE | ML_HF_IN_PLACE | ML_HF_XXH3)
 #else
-#define ML_HF_KNOWN ML_HF_BASE
+#define ML_HF_KNOWN (ML_HF_BASE | ML_HF_IN_PLACE)
 #endif
 
 enum ml_class { ML_NANO = 1, ML_MICRO = 2, ML_FULL = 3 };
@@ -88,6 +89,9 @@ enum ml_dec_status {
 #define ML_EXT_BODY 0x01 /* SHA-256 of the body */
 #define ML_EXT_SIG 0x81 /* signature */
 #define ML_EXT_IMAGE 0x82 /* sizes of the images */
+#define ML_EXT_PAGE 0x83 /* how a patch in place replaces its base */
+#define ML_PAGE_MIN 4
+#define ML_PAGE_MAX 30
 #define ML_SIG_FIELD 73 /* bytes of a signature field's value: */
 #define ML_SIG_ED25519 1 /* the algorithm, and then */
 #define ML_KEY_ID_LEN 8
@@ -95,6 +99,8 @@ enum ml_dec_status {
 
 struct ml_hdr {
 	uint8_t version, cls, flags;
+	uint8_t page; /* log2, with ML_HF_IN_PLACE; else 0 */
+	uint8_t lead; /* pages that the base is moved up before */
 	ml_off release; /* release counter, 0: none */
 	ml_off target_size, base_size, body_len;
 	ml_off window; /* farthest copy from the target itself, 0: none */

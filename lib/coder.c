@@ -92,6 +92,7 @@ struct ml_coder {
 	struct ml_state st, st0;
 	void *arena, *arena0;
 	size_t arena_n;
+	int cls;
 	struct rc_enc rc;
 	uint8_t *swapped; /* elements of an operation */
 	uint16_t set_of; /* (type, alone) pairs that got a set, newest last */
@@ -117,9 +118,16 @@ int ml_coder_new(struct ml_coder **out, int cls, struct ml_diag *diag)
 		ml_coder_free(c);
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	}
-	model_reset(&c->st, c->arena, &ml_layouts[cls - 1]);
+	c->cls = cls;
+	ml_coder_reset(c);
 	*out = c;
 	return ML_OK;
+}
+
+void ml_coder_reset(struct ml_coder *c)
+{
+	model_reset(&c->st, c->arena, &ml_layouts[c->cls - 1]);
+	c->set_of = 0;
 }
 
 void ml_coder_free(struct ml_coder *c)

@@ -10,6 +10,8 @@ struct ml_coder;
 
 int ml_coder_new(struct ml_coder **out, int cls, struct ml_diag *diag);
 void ml_coder_free(struct ml_coder *c);
+/* As new: what a record with a reset begins with. */
+void ml_coder_reset(struct ml_coder *c);
 
 /* Codes a plain block, whose target bytes begin at tpos. *code and *n are
  * the payload, alive until the next call; 0 bytes say that it did not get

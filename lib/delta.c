@@ -10,6 +10,7 @@
 #include "cost.h"
 #include "elem.h"
 #include "gap.h"
+#include "inplace.h"
 #include "match.h"
 #include "ops.h"
 
@@ -22,6 +23,7 @@ struct delta {
 	struct ml_align *align;
 	struct ml_match *match;
 	struct ml_blockbuf out;
+	struct ml_inplace *inplace; /* NULL: base bytes from anywhere */
 	uint8_t *t, *b;
 	uint64_t bits, alone, copied; /* of the tensor, for the log */
 	uint64_t resid;
@@ -31,7 +33,8 @@ static int flush(void *arg, const struct ml_block *b, struct ml_diag *diag)
 {
 	struct delta *d = arg;
 
-	return d->next->block(d->next->ctx, b, diag);
+	return d->inplace ? ml_inplace_block(d->inplace, b, diag) :
+		d->next->block(d->next->ctx, b, diag);
 }
 
 /* Where from `at` the first run of at least `run` equal units begins. */
@@ -185,6 +188,11 @@ int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 		r = ml_align_new(&d.align, base, bsrc, diag);
 	if (!r)
 		r = ml_match_new(&d.match, base, bsrc, diag);
+	if (!r && opt && opt->page) {
+		ml_match_page(d.match, opt->page, opt->lead);
+		r = ml_inplace_new(&d.inplace, opt->page, opt->lead, target,
+			tsrc, next, diag);
+	}
 	for (i = 0; !r && i < target->nspan; i++) {
 		sp = &target->span[i];
 		d.bits = d.alone = d.copied = d.resid = 0;
@@ -198,6 +206,9 @@ int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 	}
 	if (!r)
 		r = ml_blockbuf_flush(&d.out, diag);
+	if (!r && d.inplace)
+		r = ml_inplace_end(d.inplace, diag);
+	ml_inplace_free(d.inplace);
 	ml_match_free(d.match);
 	ml_align_free(d.align);
 	ml_blockbuf_free(&d.out);

@@ -6,6 +6,7 @@
 #include "cost.h"
 #include "elem.h"
 #include "gap.h"
+#include "inplace.h"
 #include "ops.h"
 
 #define PIECE 4096 /* bytes judged together */
@@ -249,7 +250,8 @@ static int has_base(const struct ml_gap *g, uint64_t off, size_t n,
 {
 	uint64_t at = off + (uint64_t)disp;
 
-	return g->m && at < g->bsize && g->bsize - at >= n;
+	return g->m && at < g->bsize && g->bsize - at >= n &&
+		ml_page_room(g->page, off, at + g->lead, n) == n;
 }
 
 /* Residuals against the base at the displacements that are likely: of these,

@@ -11,6 +11,8 @@ struct ml_gap {
 	struct ml_src *m; /* the base; NULL: none */
 	uint64_t bsize;
 	unsigned type; /* element type; 0: unknown, found by measurement */
+	unsigned page; /* of a patch in place, log2; 0: none */
+	uint64_t lead; /* of it, in bytes */
 	/* Base offset - target offset: of the matches before and after, and
 	 * of the last long one. */
 	int64_t disp[2], steady;

@@ -47,7 +47,7 @@ int ml_hdr_sum(const struct ml_hdr *h)
 size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
 	uint64_t body, uint64_t window)
 {
-	uint8_t f[7 * ML_VARINT_MAX + 2 * ML_SHA256_LEN + 2], *len;
+	uint8_t f[7 * ML_VARINT_MAX + 2 * ML_SHA256_LEN + 7], *len;
 	size_t n = 0, k = 4;
 
 	n += ml_put_varint(f + n, info->release);
@@ -70,10 +70,17 @@ size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
 		n += ml_put_varint(f + n, ml_info_base_image(info));
 		*len = (uint8_t)(f + n - len - 1);
 	}
+	if (info->page) {
+		f[n++] = ML_EXT_PAGE;
+		f[n++] = 2;
+		f[n++] = (uint8_t)info->page;
+		f[n++] = (uint8_t)info->lead;
+	}
 	memcpy(p, ML_PATCH_MAGIC, 4);
 	p[k++] = ML_PATCH_VERSION;
 	p[k++] = (uint8_t)cls;
 	p[k++] = (uint8_t)((info->has_base ? ML_HF_BASE : 0) |
+		(info->page ? ML_HF_IN_PLACE : 0) |
 		(info->sum == ML_XXH3 ? ML_HF_XXH3 : 0));
 	k += ml_put_varint(p + k, n);
 	memcpy(p + k, f, n);

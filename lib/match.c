@@ -8,6 +8,7 @@
 #include "cost.h"
 #include "elem.h"
 #include "edit.h"
+#include "inplace.h"
 #include "match.h"
 #include "ops.h"
 
@@ -45,6 +46,8 @@ struct ml_match {
 	uint16_t *tag;
 	size_t npos, cap;
 	unsigned bits; /* of the hash */
+	unsigned inpage; /* of a patch in place, log2; 0: none */
+	uint64_t lead; /* of it, in bytes */
 	int dense, sparse; /* which hashes occur */
 	uint8_t *win; /* target bytes: history and the piece being coded */
 	uint64_t wfrom; /* target offset of win[0] */
@@ -286,6 +289,12 @@ void ml_match_free(struct ml_match *m)
 	free(m);
 }
 
+void ml_match_page(struct ml_match *m, unsigned page, unsigned lead)
+{
+	m->inpage = page;
+	m->lead = (uint64_t)lead << page;
+}
+
 /* Puts p behind the window; what is too far back falls out. */
 static void push(struct ml_match *m, const uint8_t *p, size_t n)
 {
@@ -368,9 +377,14 @@ static void try_base(struct ml_match *m, struct cand *best, int64_t disp,
 
 	if (off >= m->bsize)
 		return;
+	end = i + (size_t)ml_page_room(m->inpage, m->wfrom + i, off + m->lead,
+		end - i);
 	len = base_len(m, off, i, end);
 	if (len < 2)
 		return;
+	if (m->inpage && off + m->lead < m->wfrom + i &&
+		lits > off % (1u << m->inpage))
+		lits = off % (1u << m->inpage);
 	back = base_back(m, off, i, lits);
 	if (disp == m->disp[1] || disp == onward(m))
 		price += 1;
@@ -550,6 +564,8 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 	e.gap.m = m->bsize ? m->bsrc : NULL;
 	e.gap.bsize = m->bsize;
 	e.gap.type = type;
+	e.gap.page = m->inpage;
+	e.gap.lead = m->lead;
 	e.gap.literals = m->literals;
 	e.gap.steady = m->steady;
 	e.gap.disp[0] = e.gap.disp[1] = m->disp[0];

@@ -16,6 +16,8 @@ struct ml_match;
 int ml_match_new(struct ml_match **out, const struct ml_model *base,
 	struct ml_src *bsrc, struct ml_diag *diag);
 void ml_match_free(struct ml_match *m); /* NULL is allowed */
+/* Base bytes only as a patch in place may use them, see inplace.h. */
+void ml_match_page(struct ml_match *m, unsigned page, unsigned lead);
 
 /* Target bytes that are coded by other means, from the base at displacement
  * disp (base offset - target offset), so that later ones can be copied from

@@ -358,6 +358,8 @@ struct ml_head {
 	uint8_t container; /* of the target */
 	uint8_t cls; /* memory class of the coded blocks; 0: all are plain */
 	uint8_t sum; /* enum ml_sum_kind of the digests here and in DONE */
+	uint8_t page; /* log2 of the page of an update in place; 0: none */
+	uint8_t lead; /* pages that the base is moved up before */
 	uint64_t base_size; /* delta only, else 0 */
 	uint8_t base_sha[ML_SHA256_LEN]; /* delta only, else zeros */
 };
@@ -484,7 +486,16 @@ struct ml_delta_opt {
 	FILE *log;
 	void (*progress)(void *arg, uint64_t done);
 	void *arg;
+	/* Log2 of a page, ML_PAGE_MIN to ML_PAGE_MAX of mldec.h: base bytes
+	 * are used only as ml-patch(5), IN PLACE, allows it when the base was
+	 * moved up by `lead` pages. 0: anywhere. */
+	unsigned page, lead;
 };
+/* The lead that such a patch wants: as much as anything that helps needs, but
+ * not more than a page beyond what the target is larger by. */
+int ml_delta_lead(const struct ml_model *base, struct ml_src *bsrc,
+	const struct ml_model *target, struct ml_src *tsrc, unsigned page,
+	unsigned *lead, struct ml_diag *diag);
 int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 	const struct ml_model *target, struct ml_src *tsrc,
 	const struct ml_delta_opt *opt, const struct ml_sink *next,
@@ -518,6 +529,9 @@ struct ml_zip;
 int ml_zip_new(struct ml_zip **out, int cls, const struct ml_sink *next,
 	struct ml_diag *diag); /* cls: 1 nano, 2 micro, 3 full */
 void ml_zip_free(struct ml_zip *z);
+/* Before anything else: a block begins at every multiple of so many target
+ * bytes, with a reset, so that a decoder can begin there. 0: nowhere. */
+void ml_zip_restart(struct ml_zip *z, uint64_t every);
 int ml_zip_span(struct ml_zip *z, const struct ml_span *sp,
 	struct ml_diag *diag);
 int ml_zip_block(struct ml_zip *z, const struct ml_block *b,
@@ -574,10 +588,11 @@ int ml_flat_block(struct ml_flat *f, const struct ml_block *b,
  * and so does, decoding, a plain delta stream without its base. base may be
  * NULL; it is needed (ML_EBASE) for residuals that come without their base
  * values, and that it is the base of the stream is the caller's to know.
+ * restart is that of ml_zip_restart.
  * Progress, when not NULL, is told the target bytes done. A failure is the
  * output's when ferror(f). */
-int ml_stream_encode(struct ml_in *in, FILE *f, int cls, struct ml_src *base,
-	void (*progress)(void *arg, uint64_t done), void *arg,
+int ml_stream_encode(struct ml_in *in, FILE *f, int cls, uint64_t restart,
+	struct ml_src *base, void (*progress)(void *arg, uint64_t done), void *arg,
 	struct ml_diag *diag);
 int ml_stream_decode(struct ml_in *in, FILE *f, struct ml_src *base,
 	void (*progress)(void *arg, uint64_t done), void *arg,
@@ -596,6 +611,8 @@ struct ml_patch_info {
 	uint64_t release; /* release counter, 0: none */
 	int has_base;
 	int sum; /* enum ml_sum_kind of both digests */
+	unsigned page; /* log2 of the page of a patch in place; 0: none */
+	unsigned lead; /* pages that its base is moved up before */
 	uint64_t base_size, target_size; /* of the files */
 	uint8_t base_sha[ML_SHA256_LEN], target_sha[ML_SHA256_LEN];
 	/* Their images, which the blocks are about. Borrowed; n 0: none. */

@@ -210,7 +210,7 @@ static int place(struct ml_packer *p, const uint8_t *start,
 	struct piece *last = last_piece(p), new = {0};
 	const size_t before = p->nbuf;
 
-	if (last && last->kind == P_OP &&
+	if (last && !p->reset && last->kind == P_OP &&
 		goes_on(last->op, last->type, last->arg, last->out, v)) {
 		gather(p, start, q, diag);
 		last->n += p->nbuf - before;
@@ -227,7 +227,7 @@ static int place(struct ml_packer *p, const uint8_t *start,
 		p->nbuf += ml_op_head(
 			p->buf + p->nbuf, v->op, v->type, v->n, v->arg);
 		gather(p, start, q, diag);
-		if (last && last->kind == P_OPS) {
+		if (last && !p->reset && last->kind == P_OPS) {
 			last->n += p->nbuf - before;
 			last->out += v->bytes;
 			return ML_OK;
@@ -236,6 +236,8 @@ static int place(struct ml_packer *p, const uint8_t *start,
 	}
 	new.n = p->nbuf - before;
 	new.out = v->bytes;
+	new.coder = p->reset ? ML_RECORD_RESET : 0;
+	p->reset = 0;
 	return push(p, &new, diag);
 }
 
@@ -282,7 +284,7 @@ int ml_pack_block(struct ml_packer *p, const struct ml_block *b,
 		return ml_fail(diag, ML_ELIMIT, ML_NOWHERE,
 			"target of 2^62 bytes or more");
 	if (b->coder & ML_RECORD_RESET)
-		p->reset = 1; /* plain records do not touch the model */
+		p->reset = 1; /* the record of what comes next */
 	if (coder == ML_CODER_PLAIN)
 		return pack_plain(p, b, diag);
 	piece.kind = P_RANGE;
@@ -407,7 +409,7 @@ static int next_record(const struct ml_packer *p, struct rec *r)
 		r->out += t->out;
 		r->n += t->n + piece_head(head, t);
 	} while (t->kind != P_RANGE && r->end < p->npiece &&
-		p->piece[r->end].kind != P_RANGE);
+		p->piece[r->end].kind != P_RANGE && !p->piece[r->end].coder);
 	return 1;
 }
 

@@ -349,9 +349,9 @@ static void job_free(struct job *j)
 }
 
 /* cls 0: back. */
-static int recode(struct ml_in *in, FILE *f, int cls, struct ml_src *base,
-	void (*progress)(void *arg, uint64_t done), void *arg,
-	struct ml_diag *diag)
+static int recode(struct ml_in *in, FILE *f, int cls, uint64_t restart,
+	struct ml_src *base, void (*progress)(void *arg, uint64_t done),
+	void *arg, struct ml_diag *diag)
 {
 	struct ml_head head = *ml_in_head(in);
 	struct job *j = calloc(1, sizeof(*j));
@@ -365,25 +365,27 @@ static int recode(struct ml_in *in, FILE *f, int cls, struct ml_src *base,
 	j->progress = progress;
 	j->arg = arg;
 	err = set_up(j, &head, cls, cls == 0, diag);
+	if (!err && j->zip)
+		ml_zip_restart(j->zip, restart);
 	if (!err)
 		err = run(j, f, &head, diag);
 	job_free(j);
 	return err;
 }
 
-int ml_stream_encode(struct ml_in *in, FILE *f, int cls, struct ml_src *base,
-	void (*progress)(void *arg, uint64_t done), void *arg,
-	struct ml_diag *diag)
+int ml_stream_encode(struct ml_in *in, FILE *f, int cls, uint64_t restart,
+	struct ml_src *base, void (*progress)(void *arg, uint64_t done),
+	void *arg, struct ml_diag *diag)
 {
 	if (cls == 0)
 		return ml_fail(diag, ML_EINVAL, ML_NOWHERE,
 			"no such memory class");
-	return recode(in, f, cls, base, progress, arg, diag);
+	return recode(in, f, cls, restart, base, progress, arg, diag);
 }
 
 int ml_stream_decode(struct ml_in *in, FILE *f, struct ml_src *base,
 	void (*progress)(void *arg, uint64_t done), void *arg,
 	struct ml_diag *diag)
 {
-	return recode(in, f, 0, base, progress, arg, diag);
+	return recode(in, f, 0, 0, base, progress, arg, diag);
 }

@@ -63,6 +63,8 @@ int ml_pack_stream(struct ml_packer *p, struct ml_in *in, int labels,
 	free(lit);
 	info->cls = h->cls;
 	info->sum = h->sum;
+	info->page = h->page;
+	info->lead = h->lead;
 	info->has_base = h->kind == ML_KIND_DELTA;
 	info->base_size = h->base_size;
 	info->target_size = done.size;
@@ -135,6 +137,8 @@ int ml_unpack_stream(struct ml_src *psrc, FILE *f, struct ml_diag *diag)
 	head.kind = h.flags & ML_HF_BASE ? ML_KIND_DELTA : ML_KIND_MODEL;
 	head.cls = any ? h.cls : 0;
 	head.sum = (uint8_t)ml_hdr_sum(&h);
+	head.page = h.page;
+	head.lead = h.lead;
 	head.base_size = h.base_size;
 	if (h.base_sha)
 		memcpy(head.base_sha, h.base_sha, ML_SHA256_LEN);

@@ -77,6 +77,10 @@ static struct json_object *part(struct ml_json *j, const struct ml_part *r)
 	ml_json_number(j, o, "memory", ml_dec_arena(r->h.cls));
 	ml_json_number(j, o, "flags", r->h.flags);
 	ml_json_number(j, o, "release", r->h.release);
+	if (r->h.page) {
+		ml_json_number(j, o, "page", 1ul << r->h.page);
+		ml_json_number(j, o, "lead", r->h.lead);
+	}
 	if (r->h.flags & ML_HF_BASE)
 		add_file(j, o, "base", r->h.base_size, kind, r->base_sha);
 	add_file(j, o, "target", r->h.target_size, kind, r->target_sha);

@@ -59,6 +59,9 @@ static void show_header(FILE *f, const struct ml_part *r)
 		ml_class_name(r->h.cls), ml_dec_arena(r->h.cls));
 	fprintf(f, "  flags    0x%02x%s\n", r->h.flags,
 		r->h.flags & ML_HF_BASE ? ", needs a base" : "");
+	if (r->h.page)
+		fprintf(f, "  in place pages of %lu bytes, base moved up by %u\n",
+			1ul << r->h.page, r->h.lead);
 	if (r->h.release)
 		fprintf(f, "  release  %llu\n",
 			(unsigned long long)r->h.release);

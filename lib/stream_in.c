@@ -8,6 +8,7 @@
 #include "ml.h"
 #include "bytes.h"
 #include "cast.h"
+#include "mldec.h"
 #include "wrap.h"
 
 #define FRAME_LEN 8 /* tag and length */
@@ -158,7 +159,11 @@ static int decode_head(struct ml_in *in, const uint8_t *p, size_t n,
 	if (p[5] > ML_XXH3)
 		return ml_fail(diag, ML_EVERSION, in->rec,
 			"HEAD: unknown digest %u", p[5]);
-	if (!all_zero(p + 6, 2))
+	if (p[6] && (p[2] != ML_KIND_DELTA || p[6] < ML_PAGE_MIN ||
+		p[6] > ML_PAGE_MAX))
+		return ml_fail(diag, ML_EFORMAT, in->rec,
+			"HEAD: page of 2^%u bytes", p[6]);
+	if (!p[6] && p[7])
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"HEAD: reserved bytes are not 0");
 	if (p[2] == ML_KIND_MODEL && !all_zero(p + 8, HEAD_LEN - 8))
@@ -168,6 +173,8 @@ static int decode_head(struct ml_in *in, const uint8_t *p, size_t n,
 	h->container = p[3];
 	h->cls = p[4];
 	h->sum = p[5];
+	h->page = p[6];
+	h->lead = p[7];
 	h->base_size = ml_load64(p + 8);
 	memcpy(h->base_sha, p + 16, ML_SHA256_LEN);
 	return ML_OK;
@@ -462,7 +469,8 @@ static int on_wrap(struct ml_in *in, size_t n, struct ml_diag *diag)
 	size_t i;
 	int err = ML_OK;
 
-	if (in->spans || (in->last != ML_HEAD && in->last != ML_WRAP))
+	if (in->spans || in->head.page ||
+		(in->last != ML_HEAD && in->last != ML_WRAP))
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"WRAP record that does not follow HEAD");
 	if (n <= WRAP_HEAD || (n - WRAP_HEAD) % WRAP_LEN ||
@@ -489,7 +497,7 @@ static int on_cast(struct ml_in *in, size_t n, struct ml_diag *diag)
 {
 	uint8_t *p;
 
-	if (in->spans || in->head.kind != ML_KIND_DELTA ||
+	if (in->spans || in->head.kind != ML_KIND_DELTA || in->head.page ||
 		(in->last != ML_HEAD && in->last != ML_WRAP &&
 			in->last != ML_CAST))
 		return ml_fail(diag, ML_EFORMAT, in->rec,

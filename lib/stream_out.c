@@ -36,6 +36,8 @@ int ml_out_open(struct ml_out *o, FILE *f, const struct ml_head *h,
 	p[4] = h->cls;
 	p[5] = h->sum;
 	if (h->kind == ML_KIND_DELTA) {
+		p[6] = h->page;
+		p[7] = h->lead;
 		ml_store64(p + 8, h->base_size);
 		memcpy(p + 16, h->base_sha, ML_SHA256_LEN);
 	}

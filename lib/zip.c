@@ -12,6 +12,7 @@
 /* A range-coded record must be so much smaller than what it makes that a
  * literal record beside it is paid for: the promise of ML_PATCH_OVERHEAD. */
 #define GAIN_MIN 64
+#define RESET 0x10 /* of a record's first byte */
 
 struct ml_zip {
 	struct ml_coder *coder;
@@ -19,6 +20,8 @@ struct ml_zip {
 	struct ml_blockbuf buf;
 	struct ml_sink next;
 	uint64_t tpos; /* of the block in buf */
+	uint64_t every, made; /* restarts; bytes gathered so far */
+	int reset; /* for the next block */
 	unsigned type; /* of the data */
 	uint64_t left; /* bytes of the span yet to come */
 	uint8_t *data; /* gathered to whole elements */
@@ -33,6 +36,8 @@ static int code(void *arg, const struct ml_block *plain, struct ml_diag *diag)
 	const uint8_t *p;
 	int r;
 
+	if (z->reset)
+		ml_coder_reset(z->coder);
 	if (b.n_out < limit + GAIN_MIN)
 		limit = b.n_out > GAIN_MIN ? (size_t)b.n_out - GAIN_MIN : 0;
 	r = ml_coder_encode(z->coder, &b, z->tpos, limit, &p, &n, diag);
@@ -43,6 +48,9 @@ static int code(void *arg, const struct ml_block *plain, struct ml_diag *diag)
 		b.code = p;
 		b.n = n;
 	}
+	if (z->reset)
+		b.coder |= RESET;
+	z->reset = 0;
 	b.base = NULL;
 	b.nbase = 0;
 	z->tpos += b.n_out;
@@ -85,6 +93,47 @@ void ml_zip_free(struct ml_zip *z)
 	free(z);
 }
 
+void ml_zip_restart(struct ml_zip *z, uint64_t every)
+{
+	z->every = every;
+}
+
+/* An ml_emit: gathers an operation, in pieces where restarts are wanted. An
+ * element that lies across such a place goes before it. */
+static int gather(void *arg, unsigned op, unsigned type, uint64_t units,
+	uint64_t at, const uint8_t *data, const uint8_t *base, size_t bytes,
+	struct ml_diag *diag)
+{
+	const unsigned unit = op == ML_OP_DIFF || op == ML_OP_ALONE ?
+		ml_type_bytes(type) : 1;
+	struct ml_zip *z = arg;
+	uint64_t k, n, left;
+	int r = ML_OK;
+
+	if (!z->every)
+		return ml_blockbuf_op(&z->buf, op, type, units, at, data,
+			base, bytes, diag);
+	for (; !r && units; units -= k) {
+		left = z->every - z->made % z->every;
+		k = (left + unit - 1) / unit;
+		if (k > units)
+			k = units;
+		n = k * unit;
+		r = ml_blockbuf_op(&z->buf, op, type, k, at, data, base,
+			(size_t)n, diag);
+		data = data ? data + n : NULL;
+		base = base ? base + n : NULL;
+		if (op == ML_OP_COPY || op == ML_OP_DIFF)
+			at += n;
+		z->made += n;
+		if (r || n < left)
+			continue;
+		r = ml_blockbuf_flush(&z->buf, diag);
+		z->reset = 1;
+	}
+	return r;
+}
+
 static int data_out(struct ml_zip *z, struct ml_diag *diag)
 {
 	size_t n = z->ndata, unit = ml_type_bytes(z->type);
@@ -94,8 +143,7 @@ static int data_out(struct ml_zip *z, struct ml_diag *diag)
 		n -= n % unit;
 	if (!n)
 		return ML_OK;
-	r = ml_match_run(z->match, z->data, n, z->type, ml_blockbuf_op,
-		&z->buf, diag);
+	r = ml_match_run(z->match, z->data, n, z->type, gather, z, diag);
 	z->ndata -= n;
 	memmove(z->data, z->data + n, z->ndata);
 	return r;
@@ -161,8 +209,8 @@ int ml_zip_block(struct ml_zip *z, const struct ml_block *b,
 		if (v.op == ML_OP_DIFF && v.bytes > nbase)
 			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 				"residuals without their base values");
-		r = ml_blockbuf_op(&z->buf, v.op, v.type, v.n, v.arg, v.data,
-			base, v.bytes, diag);
+		r = gather(z, v.op, v.type, v.n, v.arg, v.data, base, v.bytes,
+			diag);
 		if (r)
 			return r;
 		if (v.op == ML_OP_DIFF) {

@@ -158,6 +158,14 @@ def vectors():
          patch(t, rec, base=None, ext=b'\x02\x03abc\x7f\0'), t)
     good('signed', 'a signature, which this reader passes over', BASE,
          patch(t, rec, ext=body_field(rec) + signature(1)), t)
+    good('in-place', 'each page of 16 bytes of what is still there', BASE,
+         patch(BASE[1:17] + BASE[16:32] + BASE[33:35] + BASE[33:47],
+               record(48, copy(16, 1) + copy(16, 16) + copy(2, 33) +
+                      copy(14, 33)), flags=3, ext=b'\x83\2\4\0'),
+         BASE[1:17] + BASE[16:32] + BASE[33:35] + BASE[33:47])
+    good('lead', 'the same with a base that is moved up by two pages', BASE,
+         patch(t + BASE, record(71, lit(t) + copy(64, 0)), flags=3,
+               ext=b'\x83\2\4\2'), t + BASE)
     good('release', 'a large release counter, a window that is not used',
          None, patch(t, rec, base=None, release=2**63 - 1, window=2**40,
                      cls=3), t)
@@ -187,7 +195,7 @@ def vectors():
         ok[:-6] + bytes([ok[-6] ^ 1]) + ok[-5:])
     bad('version', 'version 2', 5, patch(t, rec, version=2))
     bad('class', 'class 4', 5, patch(t, rec, cls=4))
-    bad('flag', 'a reserved flag', 5, patch(t, rec, flags=3))
+    bad('flag', 'a reserved flag', 5, patch(t, rec, flags=129))
     # XXH3-128 of no bytes, as its authors publish it
     xxh3 = bytes.fromhex('99aa06d3014798d86001c324468d497f') + bytes(16)
     good('xxh3', 'digests by XXH3-128', None,
@@ -198,6 +206,22 @@ def vectors():
         patch(b'', base=None, flags=4, cls=3, sha=xxh3[:-1] + b'\1'), None)
     bad('xxh3-signed', 'digests by XXH3-128 in a signed patch', 6,
         patch(t, rec, flags=5, cls=3, ext=body_field(rec) + signature(1)))
+    bad('page-none', 'in place, but no page', 6, patch(t, rec, flags=3))
+    bad('page-alone', 'a page, but not in place', 6,
+        patch(t, rec, ext=b'\x83\2\4\0'))
+    bad('page-size', 'a page of 8 bytes', 6,
+        patch(t, rec, flags=3, ext=b'\x83\2\3\0'))
+    bad('page-base', 'in place without a base', 6,
+        patch(t, rec, base=None, flags=2, ext=b'\x83\2\4\0'), None)
+    bad('page-gone', 'a page that uses one before it', 6,
+        patch(bytes(16) + BASE[:1], record(17, lit(bytes(16)) + copy(1, 0)),
+              flags=3, ext=b'\x83\2\4\0'))
+    bad('page-across', 'a copy that reaches into the next page', 6,
+        patch(BASE[:1] + BASE[:32], record(33, copy(1, 0) + copy(32, 0)),
+              flags=3, ext=b'\x83\2\4\0'))
+    bad('lead-less', 'a base that is not moved up far enough', 6,
+        patch(bytes(33) + BASE[:1], record(34, lit(bytes(33)) + copy(1, 0)),
+              flags=3, ext=b'\x83\2\4\1'))
     bad('critical', 'an unknown critical field', 5,
         patch(t, rec, ext=b'\x81\0'))
     bad('signature', 'a signature of an unknown algorithm', 5,
