@@ -100,7 +100,7 @@ kept_as_it_was() {
 @test "what the decoder does not know: status 5" {
 	small
 	for how in 'version 0' 'version 2' 'version 255' 'class 4' 'class 0' \
-		'flags 3' 'flags 129' 'ext 0xff' 'coder 2' 'coder 14'; do
+		'flags 65' 'flags 129' 'ext 0xff' 'coder 2' 'coder 14'; do
 		# shellcheck disable=SC2086
 		mend $how <patch >bad
 		for o in '' -s; do

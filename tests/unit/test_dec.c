@@ -352,7 +352,7 @@ static void test_header(void)
 	put_header(&p, &h, 0);
 	CHECK(ml_hdr_parse(p.p, p.n, &got) == ML_DEC_EVERSION);
 	h.version = 1;
-	h.flags = 2;
+	h.flags = 64;
 	put_header(&p, &h, 0);
 	CHECK(ml_hdr_parse(p.p, p.n, &got) == ML_DEC_EVERSION);
 	h.flags = 0;
