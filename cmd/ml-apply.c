@@ -13,7 +13,7 @@ const char ml_prog[] = "ml-apply";
 
 static const char usage[] =
 	"usage: ml-apply [-BhqsvVx] [-c class] [-m file] [-o file] [-p key ...]\n"
-	"                [-r number] [-R file] [base [patch]]\n"
+	"                [-r number] [-R file] [-T threads] [base [patch]]\n"
 	"Writes the file or directory that a patch makes of its base.\n"
 	"  -B        go back to an older release on purpose\n"
 	"  -c class  refuse patches above nano, micro or full\n"
@@ -24,6 +24,7 @@ static const char usage[] =
 	"  -r number refuse older releases\n"
 	"  -R file   refuse releases older than the highest, which is kept there\n"
 	"  -s        apply the patch as it arrives; not for chains\n"
+	"  -T number of threads, 0: as many as there are cores (two at most)\n"
 	"  -v        a line per patch on standard error\n"
 	"  -x        a directory, though the base is none or not one\n"
 	"  -h, -V    this help, the version\n";
@@ -34,6 +35,7 @@ struct sink {
 	struct ml_src *spool;
 	struct progress *pr;
 	struct trust *trust; /* of a patch that arrives */
+	int threads;
 };
 
 /* What a chain of patches tells before it is applied. */
@@ -176,7 +178,8 @@ static int apply(struct ml_src *psrc, const struct chain *c,
 
 	for (i = 0; !err && i < c->n; i++) {
 		struct sink mid = {.pr = out->pr};
-		struct ml_target t = {.write = to_sink, .ctx = out};
+		struct ml_target t = {.write = to_sink, .ctx = out,
+			.threads = out->threads};
 
 		if (i + 1 < c->n) {
 			err = ml_src_spool(&mid.spool, diag);
@@ -202,14 +205,15 @@ int main(int argc, char **argv)
 	struct trust trust = {0};
 	struct progress pr;
 	struct ml_diag diag;
-	struct sink sink = {.pr = &pr, .trust = &trust};
+	struct sink sink = {.pr = &pr, .trust = &trust,
+		.threads = threads_default()};
 	struct out_tree out_tree;
 	struct out out = {0};
 	FILE *from = NULL;
 
 	/* arguments */
 	opterr = 0;
-	while ((c = getopt(argc, argv, ":Bc:hm:o:p:qr:R:svVx")) != -1) {
+	while ((c = getopt(argc, argv, ":Bc:hm:o:p:qr:R:sT:vVx")) != -1) {
 		switch (c) {
 		case 'B': trust.floor.back = 1; break;
 		case 'c': cls = class_option(usage, optarg); break;
@@ -223,6 +227,7 @@ int main(int argc, char **argv)
 			break;
 		case 'R': trust.floor.path = optarg; break;
 		case 's': stream = 1; break;
+		case 'T': sink.threads = threads_option(usage, optarg); break;
 		case 'v': verbose = 1; break;
 		case 'V': version();
 		case 'x': tree = 1; break;
@@ -287,7 +292,7 @@ int main(int argc, char **argv)
 	progress_start(&pr, chain.n == 1 ? chain.size : 0, quiet);
 	if (stream) {
 		struct ml_target t = {.write = to_sink, .ctx = &sink,
-			.accept = accept_header};
+			.accept = accept_header, .threads = sink.threads};
 
 		err = ml_apply_stream(from, base, cls, &t, &diag);
 	} else {

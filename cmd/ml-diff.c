@@ -16,8 +16,8 @@ const char ml_prog[] = "ml-diff";
 
 static const char usage[] =
 	"usage: ml-diff [-hlpqvVz] [-c class] [-f format] [-H digest] [-o file]\n"
-	"               [-r release] [--in-place page] [--restart bytes]\n"
-	"               old new\n"
+	"               [-r release] [-T threads] [--in-place page]\n"
+	"               [--restart bytes] old new\n"
 	"Writes the patch that makes the model new of the model old: files, or\n"
 	"directories, which are taken as tars. One of them may be '-'.\n"
 	"  -c class    memory class that applying needs: nano, micro or full\n"
@@ -30,6 +30,7 @@ static const char usage[] =
 	"  -p          keep the times and owners of new, a directory\n"
 	"  -q          no warnings, no progress\n"
 	"  -r release  a counter for the header\n"
+	"  -T number   of threads, 0: as many as there are cores (two at most)\n"
 	"  -v          a line per tensor on standard error\n"
 	"  -z          neither inflate parts nor cast tensors (so for nano, micro)\n"
 	"  --in-place page\n"
@@ -46,7 +47,7 @@ static const struct option long_options[] = {
 
 struct choices {
 	const char *format, *output;
-	int cls, as_is, keep, labels, quiet, verbose;
+	int cls, as_is, keep, labels, quiet, threads, verbose;
 	unsigned page;
 	uint64_t release, restart;
 };
@@ -55,24 +56,27 @@ struct choices {
 struct side {
 	const char *path;
 	struct ml_src *src;
+	struct ml_stamp stamp; /* before it was first read, if stamped */
+	int stamped;
 	struct ml_model model;
 };
 
 static void load(struct side *s, const struct choices *o, int keep)
 {
 	s->src = in_src_keep(s->path, keep);
+	s->stamped = ml_src_stamp(s->src, &s->stamp);
 	in_model(&s->model, s->src, s->path, o->format, o->as_is, o->quiet);
 }
 
 static void digests(struct ml_patch_info *info, const struct side *old,
-	const struct side *new)
+	const struct side *new, int threads)
 {
 	struct ml_src *const src[2] = {old->src, new->src};
 	uint8_t *const sum[2] = {info->base_sha, info->target_sha};
 	struct ml_diag diag;
 	int which, err;
 
-	err = ml_src_sums(src, info->sum, sum, 2, &which, &diag);
+	err = ml_src_sums(src, info->sum, sum, threads, &which, &diag);
 	if (err)
 		die_diag(which ? new->path : old->path, err, &diag);
 }
@@ -91,6 +95,18 @@ static void unload(struct side *s)
 }
 
 /* ===== the stages ======================================================= */
+
+static int relay_span(
+	void *ctx, const struct ml_span *sp, struct ml_diag *diag)
+{
+	return ml_relay_span(ctx, sp, diag);
+}
+
+static int relay_block(
+	void *ctx, const struct ml_block *b, struct ml_diag *diag)
+{
+	return ml_relay_block(ctx, b, diag);
+}
 
 static int zip_span(void *ctx, const struct ml_span *sp, struct ml_diag *diag)
 {
@@ -128,14 +144,18 @@ static void diff(struct ml_packer *p, const struct side *old,
 {
 	struct ml_sink to_pack = {p, drop_span, pack_block};
 	struct ml_sink to_zip = {NULL, zip_span, zip_block};
+	struct ml_sink to_relay = {NULL, drop_span, relay_block};
 	struct ml_delta_opt opt = {.progress = progress_told};
+	struct ml_relay *relay;
 	struct ml_zip *zip;
 	struct progress pr;
 	struct ml_diag diag;
 	int err;
 
-	if (o->labels)
+	if (o->labels) {
 		to_pack.span = pack_span;
+		to_relay.span = relay_span;
+	}
 	opt.log = o->verbose ? stderr : NULL;
 	opt.arg = &pr;
 	opt.page = o->page;
@@ -145,29 +165,50 @@ static void diff(struct ml_packer *p, const struct side *old,
 		die_diag(new->path, err, &diag);
 	to_zip.ctx = zip;
 	ml_zip_restart(zip, o->restart);
+	err = ml_relay_new(&relay, &to_zip, o->threads, &diag);
+	if (err)
+		die_diag(new->path, err, &diag);
+	to_relay.ctx = relay;
 	progress_start(&pr, new->model.size, o->quiet || o->verbose);
 	err = ml_delta(cast->src ? &cast->m : &old->model, cast->src ?
 		cast->src : ml_model_src(&old->model, old->src), &new->model,
-		ml_model_src(&new->model, new->src), &opt, &to_zip, &diag);
+		ml_model_src(&new->model, new->src), &opt, &to_relay, &diag);
+	if (!err)
+		err = ml_relay_end(relay, &diag);
 	if (!err)
 		err = ml_zip_end(zip, &diag);
 	progress_end(&pr);
 	if (err)
 		die_diag(new->path, err, &diag);
+	ml_relay_free(relay);
 	ml_zip_free(zip);
+}
+
+static int changed(const struct side *s)
+{
+	struct ml_stamp now;
+
+	return !ml_src_stamp(s->src, &now) ||
+		memcmp(&now, &s->stamp, sizeof(now)) != 0;
 }
 
 /* Refuses its own work when it is wrong. */
 static void prove(struct ml_packer *p, const struct ml_patch_info *info,
-	struct ml_src *old, const struct choices *o, struct ml_proven *out)
+	const struct side *old, const struct choices *o,
+	struct ml_proven *out)
 {
+	struct ml_proof how = {.base_known = old->stamped,
+		.threads = o->threads, .progress = progress_told};
 	struct progress pr;
 	struct ml_diag diag;
 	int err;
 
+	how.arg = &pr;
 	progress_start(&pr, info->target_size, o->quiet);
-	err = ml_pack_proven(p, info, old, NULL, progress_told, &pr, out,
-		&diag);
+	err = ml_pack_proven(p, info, old->src, &how, out, &diag);
+	if (!err && how.base_known && changed(old))
+		err = ml_fail(&diag, ML_EBASE, ML_NOWHERE,
+			"the old one has changed");
 	progress_end(&pr);
 	if (err && ml_exit_status(err) == EX_SYSTEM)
 		die_out(err, &diag);
@@ -208,7 +249,7 @@ static void make(struct ml_patch_info *info, const struct side *old,
 	}
 	if (err)
 		die_diag(new->path, err, &diag);
-	prove(p, info, old->src, o, out);
+	prove(p, info, old, o, out);
 	ml_pack_free(p);
 	ml_cast_base_free(&cast);
 }
@@ -226,7 +267,7 @@ static int too_large(const struct ml_patch_info *info,
 int main(int argc, char **argv)
 {
 	struct ml_patch_info info = {.has_base = 1};
-	struct choices o = {.cls = ML_FULL};
+	struct choices o = {.cls = ML_FULL, .threads = threads_default()};
 	struct ml_proven proven;
 	struct side old, new;
 	struct ml_diag diag;
@@ -235,8 +276,8 @@ int main(int argc, char **argv)
 
 	/* arguments */
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:c:f:hH:lo:pqr:vVz", long_options,
-		NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+:c:f:hH:lo:pqr:T:vVz",
+		long_options, NULL)) != -1) {
 		switch (c) {
 		case 'c': o.cls = class_option(usage, optarg); break;
 		case 'f': o.format = format_option(usage, optarg); break;
@@ -247,6 +288,7 @@ int main(int argc, char **argv)
 		case 'p': o.keep = 1; break;
 		case 'q': o.quiet = 1; break;
 		case 'r': o.release = release_option(usage, optarg); break;
+		case 'T': o.threads = threads_option(usage, optarg); break;
 		case 'v': o.verbose = 1; break;
 		case 'V': version();
 		case 'z': o.as_is = 1; break;
@@ -272,7 +314,7 @@ int main(int argc, char **argv)
 	/* prepare */
 	load(&old, &o, 0);
 	load(&new, &o, o.keep);
-	digests(&info, &old, &new);
+	digests(&info, &old, &new, o.threads);
 	info.release = o.release;
 	info.base_size = ml_src_size(old.src);
 	info.target_size = ml_src_size(new.src);

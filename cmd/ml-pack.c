@@ -9,7 +9,7 @@ const char ml_prog[] = "ml-pack";
 
 static const char usage[] =
 	"usage: ml-pack [-hlLqV] [-b base] [-o file] [-r release] [-t target]\n"
-	"               [file]\n"
+	"               [-T threads] [file]\n"
 	"       ml-pack -d [-hqV] [-o file] [file]\n"
 	"Writes the patch of a tensor-record stream, or with -d the stream of a\n"
 	"patch. A patch that needs no base is always proven before it appears.\n"
@@ -20,6 +20,8 @@ static const char usage[] =
 	"  -q          no progress\n"
 	"  -r release  a counter for the header\n"
 	"  -t target   prove that the patch makes this very file\n"
+	"  -T number   of threads for the proof, 0: as many as there are cores\n"
+	"              (two at most)\n"
 	"  -h, -V      this help, the version\n";
 
 enum { LABELS_AUTO, LABELS_KEEP, LABELS_DROP };
@@ -27,7 +29,7 @@ enum { LABELS_AUTO, LABELS_KEEP, LABELS_DROP };
 struct option {
 	const char *path, *output, *base, *target;
 	uint64_t release;
-	int labels, quiet;
+	int labels, quiet, threads;
 };
 
 /* What is too large for its class is refused as a class is. */
@@ -42,6 +44,8 @@ static void finish(struct ml_packer *p, const struct ml_patch_info *info,
 	const struct option *o, struct ml_src *base, struct ml_src *target,
 	FILE *f)
 {
+	struct ml_proof how = {.target = target, .threads = o->threads,
+		.progress = progress_told};
 	struct ml_proven proven;
 	struct ml_diag diag;
 	struct progress pr;
@@ -55,9 +59,9 @@ static void finish(struct ml_packer *p, const struct ml_patch_info *info,
 			die_either(o->path, f, err, &diag);
 		return;
 	}
+	how.arg = &pr;
 	progress_start(&pr, info->target_size, o->quiet);
-	err = ml_pack_proven(p, info, base, target, progress_told, &pr,
-		&proven, &diag);
+	err = ml_pack_proven(p, info, base, &how, &proven, &diag);
 	progress_end(&pr);
 	if (err == ML_EBASE)
 		die_diag(o->base, err, &diag);
@@ -140,12 +144,12 @@ static int unpack(const struct option *o)
 
 int main(int argc, char **argv)
 {
-	struct option o = {0};
+	struct option o = {.threads = threads_default()};
 	int c, back = 0;
 
 	/* arguments */
 	opterr = 0;
-	while ((c = getopt(argc, argv, ":b:dhlLo:qr:t:V")) != -1) {
+	while ((c = getopt(argc, argv, ":b:dhlLo:qr:t:T:V")) != -1) {
 		switch (c) {
 		case 'b': o.base = optarg; break;
 		case 'd': back = 1; break;
@@ -156,6 +160,7 @@ int main(int argc, char **argv)
 		case 'q': o.quiet = 1; break;
 		case 'r': o.release = release_option(usage, optarg); break;
 		case 't': o.target = optarg; break;
+		case 'T': o.threads = threads_option(usage, optarg); break;
 		case 'V': version();
 		default: bad_option(usage, c);
 		}

@@ -261,6 +261,32 @@ uint64_t restart_option(const char *usage, const char *s)
 	return n;
 }
 
+#define THREADS_MAX 256
+
+static int cores(void)
+{
+	const long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > THREADS_MAX ? THREADS_MAX : (int)n;
+}
+
+int threads_option(const char *usage, const char *s)
+{
+	char *end;
+	long n;
+
+	errno = 0;
+	n = strtol(s, &end, 10);
+	if (*s < '0' || *s > '9' || *end || errno || n > THREADS_MAX)
+		usage_error(usage, "not a number up to 256 after '-T'");
+	return n ? (int)n : cores();
+}
+
+int threads_default(void)
+{
+	return cores() > 1 ? 2 : 1;
+}
+
 static void shut_stdout(void)
 {
 	if (fflush(stdout) == EOF || ferror(stdout) || fclose(stdout) == EOF)

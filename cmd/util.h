@@ -88,6 +88,10 @@ enum { OPT_IN_PLACE = 256, OPT_RESTART };
 #define LONG_END { NULL, 0, NULL, 0 }
 unsigned page_option(const char *usage, const char *s); /* its log2 */
 uint64_t restart_option(const char *usage, const char *s);
+/* -T: 1 to 256; 0 is as many as there are cores. */
+int threads_option(const char *usage, const char *s);
+/* Without -T: two, which 64 MiB are enough for, or one. */
+int threads_default(void);
 /* Whether a path means standard input or output: NULL or "-". */
 int is_dash(const char *path);
 

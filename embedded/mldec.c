@@ -234,6 +234,18 @@ void ml_dec_init(struct ml_dec *d, const struct ml_dec_io *io, void *arena,
 	d->state = S_HEADER;
 }
 
+#if ML_DEC_CLASS >= 3
+void ml_dec_part(struct ml_dec *d, const struct ml_hdr *h, ml_off tpos,
+	ml_off end, ml_off body)
+{
+	d->hdr = *h;
+	d->hdr.target_image = end;
+	d->tpos = tpos;
+	d->body = body;
+	d->state = S_START;
+}
+#endif
+
 /* Hands buf to the sink. */
 static int flush(struct ml_dec *d)
 {

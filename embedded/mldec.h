@@ -272,6 +272,14 @@ struct ml_dec {
 void ml_dec_init(struct ml_dec *d, const struct ml_dec_io *io, void *arena,
 	size_t arena_n, void *buf, size_t buf_n);
 
+#if ML_DEC_CLASS >= 3
+/* Makes a fresh decoder begin at a record of a patch with this header, at
+ * target offset tpos, and be done after `body` bytes at target offset `end`. No
+ * range-coded record there may need chances from before it. */
+void ml_dec_part(struct ml_dec *d, const struct ml_hdr *h, ml_off tpos,
+	ml_off end, ml_off body);
+#endif
+
 /* Takes patch bytes; *used says how many. One call makes at most one buf of
  * target bytes and takes at most a record of input. */
 int ml_dec_feed(struct ml_dec *d, const uint8_t *in, size_t n, size_t *used);

@@ -9,34 +9,17 @@
 #include <string.h>
 
 #include "bytes.h"
-#include "hdr.h"
-#include "mldec.h"
+#include "crew.h"
+#include "feed.h"
 #include "wrap.h"
 
-#define IN_LEN 65536
-#define BUF_LEN (65536 - 8)
-
 struct job {
-	/* the patch: either a part of a source, or a FILE */
-	struct ml_src *psrc;
+	struct ml_feed p; /* the patch */
 	struct ml_src *whole; /* of a FILE that was spooled */
-	FILE *f;
-	uint64_t at, end; /* read so far; where the source's part ends */
-	uint8_t in[IN_LEN];
-	size_t n, used; /* bytes in `in`, and taken from it */
-	int eof;
-
-	/* where the decoder is, for messages */
-	uint64_t taken; /* offset behind the last byte taken */
-	uint64_t rec; /* offset of the record in work; 0: header */
-	uint64_t skip; /* bytes of it that are not looked at */
-	uint8_t frame[ML_REC_HEAD_MAX];
-	size_t nframe;
 
 	struct ml_src *bsrc; /* the base's image */
 	const struct ml_target *t;
 	struct ml_sum *sum;
-	struct ml_sha256 *body; /* of the patch, or NULL */
 	struct ml_wrap_map map;
 	struct ml_src *image; /* of a base with deflated parts, or NULL */
 	struct ml_cast_base cast; /* of a base with casts */
@@ -48,9 +31,7 @@ struct job {
 
 	void *arena;
 	uint8_t *buf;
-	struct ml_dec dec;
 	struct ml_dec_io io;
-	int err; /* of a callback */
 	struct ml_diag *diag;
 };
 
@@ -60,28 +41,39 @@ static int io_base(void *ctx, ml_off off, uint8_t *dst, unsigned n)
 {
 	struct job *j = ctx;
 
-	j->err = ml_src_read(j->bsrc, off, dst, n, j->diag);
-	if (j->err == ML_ETRUNC)
-		j->err = ml_fail(j->diag, ML_EBASE, off,
+	j->p.err = ml_src_read(j->bsrc, off, dst, n, j->diag);
+	if (j->p.err == ML_ETRUNC)
+		j->p.err = ml_fail(j->diag, ML_EBASE, off,
 			"base became shorter while it was read");
-	return j->err ? -1 : (int)n;
+	return j->p.err ? -1 : (int)n;
 }
 
-static int io_target(void *ctx, ml_off off, uint8_t *dst, unsigned n)
+/* Bytes of the target that were made before: how many, or an error. */
+static int look_back(void *ctx, uint64_t off, uint8_t *dst, size_t n,
+	struct ml_diag *diag)
 {
 	struct job *j = ctx;
 	size_t at, k;
+	int err;
 
 	if (!j->nring) {
-		j->err = j->spool ?
-			ml_src_read(j->spool, off, dst, n, j->diag) :
-			j->t->read(j->t->ctx, off, dst, n, j->diag);
-		return j->err ? -1 : (int)n;
+		err = j->spool ? ml_src_read(j->spool, off, dst, n, diag) :
+			j->t->read(j->t->ctx, off, dst, n, diag);
+		return err ? err : (int)n;
 	}
 	at = (size_t)(off % j->nring);
 	k = j->nring - at < n ? (size_t)(j->nring - at) : n;
 	memcpy(dst, j->ring + at, k);
 	return (int)k;
+}
+
+static int io_target(void *ctx, ml_off off, uint8_t *dst, unsigned n)
+{
+	struct job *j = ctx;
+	const int k = look_back(j, off, dst, n, j->diag);
+
+	j->p.err = k < 0 ? k : ML_OK;
+	return k < 0 ? -1 : k;
 }
 
 static void keep(struct job *j, const uint8_t *p, size_t n)
@@ -112,97 +104,26 @@ static int to_file(void *ctx, const uint8_t *p, size_t n, struct ml_diag *diag)
 	return j->t->write(j->t->ctx, p, n, diag);
 }
 
+/* Bytes of the image, in order. */
+static int made(void *ctx, const uint8_t *p, size_t n, struct ml_diag *diag)
+{
+	struct job *j = ctx;
+	int err = j->rewrap ? ml_rewrap_write(j->rewrap, p, n, diag) :
+		to_file(j, p, n, diag);
+
+	if (!err && j->spool)
+		err = ml_src_append(j->spool, p, n, diag);
+	if (j->nring)
+		keep(j, p, n);
+	return err;
+}
+
 static int io_write(void *ctx, const uint8_t *src, unsigned n)
 {
 	struct job *j = ctx;
 
-	j->err = j->rewrap ? ml_rewrap_write(j->rewrap, src, n, j->diag) :
-		to_file(j, src, n, j->diag);
-	if (!j->err && j->spool)
-		j->err = ml_src_append(j->spool, src, n, j->diag);
-	if (j->nring)
-		keep(j, src, n);
-	return j->err ? -1 : (int)n;
-}
-
-/* ===== input ============================================================ */
-
-/* Puts more bytes of the patch behind those in `in`. */
-static int fill(struct job *j, struct ml_diag *diag)
-{
-	size_t room, got;
-	int err;
-
-	memmove(j->in, j->in + j->used, j->n - j->used);
-	j->n -= j->used;
-	j->used = 0;
-	room = sizeof(j->in) - j->n;
-	if (j->f) {
-		errno = 0;
-		got = fread(j->in + j->n, 1, room, j->f);
-		if (got < room && ferror(j->f))
-			return ml_fail_errno(diag, "cannot read the patch");
-	} else {
-		got = j->end - j->at < room ? (size_t)(j->end - j->at) : room;
-		err = ml_src_read(j->psrc, j->at, j->in + j->n, got, diag);
-		if (err)
-			return err;
-	}
-	j->n += got;
-	j->at += got;
-	j->eof = got == 0;
-	return ML_OK;
-}
-
-/* Follows the frames of the records in what the decoder took, to know which
- * one it is in. */
-static void follow(struct job *j, const uint8_t *p, size_t n)
-{
-	const uint8_t *q;
-	uint64_t out, len;
-
-	for (; n; n--, p++) {
-		if (j->skip >= n) {
-			j->skip -= n;
-			j->taken += n;
-			return;
-		}
-		j->taken += j->skip;
-		p += j->skip;
-		n -= (size_t)j->skip;
-		j->skip = 0;
-		if (j->nframe == 0)
-			j->rec = j->taken;
-		j->taken++;
-		j->frame[j->nframe++] = *p;
-		q = j->frame + 1;
-		if (j->nframe > 1 &&
-			ml_get_varint(&q, j->frame + j->nframe, &out) == 1 &&
-			ml_get_varint(&q, j->frame + j->nframe, &len) == 1) {
-			j->skip = len + 4;
-			j->nframe = 0;
-		} else if (j->nframe == sizeof(j->frame)) {
-			j->nframe = 0; /* the decoder refused it */
-		}
-	}
-	if (j->skip == 0 && j->nframe == 0)
-		j->rec = j->taken;
-}
-
-static int refused(struct job *j, int r, struct ml_diag *diag)
-{
-	const uint64_t at = j->skip || j->nframe ? j->rec : j->taken;
-
-	if (r == ML_DEC_EIO)
-		return j->err;
-	if (r == ML_DEC_ECRC)
-		return ml_fail(diag, ML_ECHECK, at,
-			"record is damaged: its CRC-32 does not match");
-	if (r == ML_DEC_EVERSION)
-		return ml_fail(diag, ML_EVERSION, at,
-			"record with a coder or an element type that is "
-			"unknown here");
-	return ml_fail(diag, ml_dec_err(r), at, "malformed record");
+	j->p.err = made(j, src, n, j->diag);
+	return j->p.err ? -1 : (int)n;
 }
 
 /* ===== header =========================================================== */
@@ -211,15 +132,15 @@ static int refused(struct job *j, int r, struct ml_diag *diag)
 static int header(struct job *j, struct ml_hdr *h, int max_cls,
 	struct ml_diag *diag)
 {
-	const uint64_t start = j->at;
+	const uint64_t start = j->p.at;
 	int r, err;
 
-	while ((r = ml_hdr_parse(j->in, j->n, h)) == 0) {
-		err = fill(j, diag);
+	while ((r = ml_hdr_parse(j->p.in, j->p.n, h)) == 0) {
+		err = ml_feed_fill(&j->p, diag);
 		if (err)
 			return err;
-		if (j->eof)
-			return ml_fail(diag, ML_ETRUNC, start + j->n, j->n ?
+		if (j->p.eof)
+			return ml_fail(diag, ML_ETRUNC, start + j->p.n, j->p.n ?
 				"patch ends within its header" :
 				"no patch: input ends");
 	}
@@ -241,16 +162,16 @@ static int header(struct job *j, struct ml_hdr *h, int max_cls,
 			"patch of memory class %s, but no more than %s is "
 			"allowed here", ml_class_name(h->cls),
 			ml_class_name(max_cls));
-	if (j->f)
+	if (j->p.f)
 		return ML_OK;
-	if (h->body_len > j->end - start - h->len)
-		return ml_fail(diag, ML_ETRUNC, j->end,
+	if (h->body_len > j->p.end - start - h->len)
+		return ml_fail(diag, ML_ETRUNC, j->p.end,
 			"patch ends here, but goes to %llu",
 			(unsigned long long)(start + h->len + h->body_len));
-	j->end = start + h->len + h->body_len;
-	if (j->at > j->end) { /* of the next patch */
-		j->n -= (size_t)(j->at - j->end);
-		j->at = j->end;
+	j->p.end = start + h->len + h->body_len;
+	if (j->p.at > j->p.end) { /* of the next patch */
+		j->p.n -= (size_t)(j->p.at - j->p.end);
+		j->p.at = j->p.end;
 	}
 	return ML_OK;
 }
@@ -264,6 +185,8 @@ static int check_base(struct job *j, const struct ml_hdr *h,
 		return ml_fail(diag, ML_EBASE, ML_NOWHERE,
 			"the patch needs a base of %llu bytes",
 			(unsigned long long)h->base_size);
+	if (j->t->base_known && ml_src_size(j->bsrc) == h->base_size)
+		return ML_OK;
 	return ml_src_is_base(j->bsrc, ml_hdr_sum(h), h->base_size,
 		h->base_sha, diag);
 }
@@ -272,16 +195,16 @@ static int check_base(struct job *j, const struct ml_hdr *h,
  * likes. It ends at `end`. */
 static int take_all(struct job *j, uint64_t end, struct ml_diag *diag)
 {
-	uint8_t *buf = malloc(IN_LEN);
+	uint8_t *buf = malloc(ML_FEED_LEN);
 	size_t n = 0;
 	int err = buf ? ml_src_spool(&j->whole, diag) :
 		ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 
 	if (!err)
-		err = ml_src_append(j->whole, j->in, j->n, diag);
-	while (!err && (n = fread(buf, 1, IN_LEN, j->f)) > 0)
+		err = ml_src_append(j->whole, j->p.in, j->p.n, diag);
+	while (!err && (n = fread(buf, 1, ML_FEED_LEN, j->p.f)) > 0)
 		err = ml_src_append(j->whole, buf, n, diag);
-	if (!err && ferror(j->f))
+	if (!err && ferror(j->p.f))
 		err = ml_fail_errno(diag, "cannot read the patch");
 	if (!err && ml_src_size(j->whole) < end)
 		err = ml_fail(diag, ML_ETRUNC, ml_src_size(j->whole),
@@ -291,9 +214,9 @@ static int take_all(struct job *j, uint64_t end, struct ml_diag *diag)
 		err = ml_fail(
 			diag, ML_EFORMAT, end, "bytes after the patch");
 	free(buf);
-	j->psrc = j->whole;
-	j->end = end;
-	j->f = NULL;
+	j->p.psrc = j->whole;
+	j->p.end = end;
+	j->p.f = NULL;
 	return err;
 }
 
@@ -306,9 +229,9 @@ static int unwrap(struct job *j, const struct ml_hdr *h, uint64_t body,
 
 	if (!h->wrapped)
 		return ML_OK;
-	err = j->f ? take_all(j, body + h->body_len, diag) : ML_OK;
+	err = j->p.f ? take_all(j, body + h->body_len, diag) : ML_OK;
 	if (!err)
-		err = ml_map_read(&j->map, j->psrc, body, h, diag);
+		err = ml_map_read(&j->map, j->p.psrc, body, h, diag);
 	if (!err && (j->map.nbase || j->map.ncast) && !j->bsrc)
 		err = ml_fail(diag, ML_EFORMAT, body,
 			"parts of a base, but no base");
@@ -331,10 +254,10 @@ static int prepare(struct job *j, const struct ml_hdr *h, struct ml_diag *diag)
 	/* the file cannot be read as the image that copies count in */
 	const int again = j->t->read && !h->wrapped;
 	const size_t arena = ml_dec_arena(h->cls);
-	int err = ml_sum_new(&j->sum, ml_hdr_sum(h), 2, diag);
+	int err = ml_sum_new(&j->sum, ml_hdr_sum(h), j->t->threads, diag);
 
 	if (!err && h->body_sha)
-		err = ml_sha256_new(&j->body, diag);
+		err = ml_sha256_new(&j->p.body, diag);
 	if (err)
 		return err;
 	if (window > ML_WINDOW_MAX && !again) {
@@ -349,94 +272,96 @@ static int prepare(struct job *j, const struct ml_hdr *h, struct ml_diag *diag)
 		j->nring = window;
 	}
 	j->arena = malloc(arena);
-	j->buf = malloc(BUF_LEN);
+	j->buf = malloc(ML_FEED_BUF);
 	if (!j->arena || !j->buf)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	j->io.ctx = j;
 	j->io.base = io_base;
 	j->io.target = io_target;
 	j->io.write = io_write;
-	ml_dec_init(&j->dec, &j->io, j->arena, arena, j->buf, BUF_LEN);
+	ml_dec_init(&j->p.dec, &j->io, j->arena, arena, j->buf, ML_FEED_BUF);
 	return ML_OK;
 }
 
 /* ===== the work ========================================================= */
-
-static int decode(struct job *j, struct ml_diag *diag)
-{
-	size_t used;
-	int r, err;
-
-	for (;;) {
-		r = ml_dec_feed(
-			&j->dec, j->in + j->used, j->n - j->used, &used);
-		if (r != ML_DEC_HEADER)
-			follow(j, j->in + j->used, used);
-		else
-			j->taken = j->rec = j->taken + used;
-		if (r != ML_DEC_HEADER && j->body)
-			ml_sha256_update(j->body, j->in + j->used, used);
-		j->used += used;
-		if (r < 0)
-			return refused(j, r, diag);
-		if (r == ML_DEC_DONE)
-			return ML_OK;
-		if (r != ML_DEC_MORE)
-			continue;
-		err = fill(j, diag);
-		if (err)
-			return err;
-		if (j->eof)
-			return ml_fail(diag, ML_ETRUNC, j->at,
-				"patch ends within the record at %llu",
-				(unsigned long long)j->rec);
-	}
-}
 
 /* Nothing may follow a patch from a pipe. */
 static int at_end(struct job *j, struct ml_diag *diag)
 {
 	int err = ML_OK;
 
-	if (j->f && j->used == j->n)
-		err = fill(j, diag);
-	if (!err && j->used < j->n)
-		err = ml_fail(diag, ML_EFORMAT, j->taken,
+	if (j->p.f && j->p.used == j->p.n)
+		err = ml_feed_fill(&j->p, diag);
+	if (!err && j->p.used < j->p.n)
+		err = ml_fail(diag, ML_EFORMAT, j->p.taken,
 			"bytes after the patch");
 	return err;
+}
+
+/* Several threads leave the body to be hashed apart. */
+static int hash_body(struct job *j, uint64_t at, struct ml_diag *diag)
+{
+	int err = ML_OK;
+	size_t n;
+
+	for (; !err && at < j->p.end; at += n) {
+		n = j->p.end - at < ML_FEED_BUF ? (size_t)(j->p.end - at) :
+			ML_FEED_BUF;
+		err = ml_src_read(j->p.psrc, at, j->buf, n, diag);
+		if (!err)
+			ml_sha256_update(j->p.body, j->buf, n);
+	}
+	return err;
+}
+
+static int decode(struct job *j, const struct ml_hdr *h, uint64_t body,
+	struct ml_diag *diag)
+{
+	const struct ml_crew_io io = {j, made, look_back};
+	int err, done = 0;
+
+	if (j->p.psrc && j->t->threads > 1) {
+		err = ml_crew(j->p.psrc, body, h, j->bsrc, j->t->threads, &io,
+			&done, diag);
+		if (!err && done && j->p.body)
+			err = hash_body(j, body, diag);
+		if (err || done)
+			return err;
+	}
+	err = ml_feed_run(&j->p, diag);
+	return err ? err : at_end(j, diag);
 }
 
 static int apply(struct job *j, int max_cls, struct ml_diag *diag)
 {
 	uint8_t sha[ML_SHA256_LEN], promised[ML_SHA256_LEN];
 	uint8_t body[ML_SHA256_LEN];
+	const uint64_t start = j->p.at;
 	struct ml_hdr h;
 	int kind, err;
 
-	j->taken = j->at;
+	j->p.taken = j->p.at;
 	j->diag = diag;
 	err = header(j, &h, max_cls, diag);
 	if (!err && j->t->accept)
-		err = j->t->accept(j->t->ctx, &h, j->in, diag);
+		err = j->t->accept(j->t->ctx, &h, j->p.in, diag);
 	if (!err)
 		err = check_base(j, &h, diag);
 	if (!err)
-		err = unwrap(j, &h, j->taken + h.len, diag);
+		err = unwrap(j, &h, j->p.taken + h.len, diag);
 	if (!err)
 		err = prepare(j, &h, diag);
 	if (err)
 		return err;
 	kind = ml_hdr_sum(&h);
 	memcpy(promised, h.target_sha, sizeof(promised));
-	if (j->body)
+	if (j->p.body)
 		memcpy(body, h.body_sha, sizeof(body));
-	err = decode(j, diag);
-	if (!err)
-		err = at_end(j, diag);
+	err = decode(j, &h, start + h.len, diag);
 	if (err)
 		return err;
-	if (j->body) {
-		ml_sha256_final(j->body, sha);
+	if (j->p.body) {
+		ml_sha256_final(j->p.body, sha);
 		if (memcmp(sha, body, sizeof(sha)) != 0)
 			return ml_fail(diag, ML_ECHECK, ML_NOWHERE,
 				"the body has not the SHA-256 that the header "
@@ -453,7 +378,7 @@ static int apply(struct job *j, int max_cls, struct ml_diag *diag)
 static void job_free(struct job *j)
 {
 	ml_sum_free(j->sum);
-	ml_sha256_free(j->body);
+	ml_sha256_free(j->p.body);
 	ml_src_free(j->spool);
 	ml_cast_base_free(&j->cast);
 	ml_src_free(j->image);
@@ -474,14 +399,14 @@ int ml_apply(struct ml_src *psrc, uint64_t *off, struct ml_src *bsrc,
 
 	if (!j)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
-	j->psrc = psrc;
-	j->at = *off;
-	j->end = ml_src_size(psrc) > *off ? ml_src_size(psrc) : *off;
+	j->p.psrc = psrc;
+	j->p.at = *off;
+	j->p.end = ml_src_size(psrc) > *off ? ml_src_size(psrc) : *off;
 	j->bsrc = bsrc;
 	j->t = t;
 	err = apply(j, max_cls, diag);
 	if (!err)
-		*off = j->end;
+		*off = j->p.end;
 	job_free(j);
 	return err;
 }
@@ -494,7 +419,7 @@ int ml_apply_stream(FILE *f, struct ml_src *bsrc, int max_cls,
 
 	if (!j)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
-	j->f = f;
+	j->p.f = f;
 	j->bsrc = bsrc;
 	j->t = t;
 	err = apply(j, max_cls, diag);

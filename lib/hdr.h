@@ -67,8 +67,10 @@ size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
 int ml_hdr_read(struct ml_src *s, uint64_t off, struct ml_hdr *h,
 	uint8_t hbuf[384], struct ml_diag *diag);
 
-/* The record at r->off, which ends by `end`: its frame into *r, its CRC
- * checked. */
+/* The frame of the record at r->off, which ends by `end`. */
+int ml_record_frame(struct ml_src *s, struct ml_record *r, uint64_t end,
+	struct ml_diag *diag);
+/* The same, its CRC checked. */
 int ml_record_read(struct ml_src *s, struct ml_record *r, uint64_t end,
 	struct ml_diag *diag);
 

@@ -100,8 +100,19 @@ int ml_src_made(struct ml_src **out, uint64_t size,
  * must outlive the view. */
 int ml_src_view(struct ml_src **out, struct ml_src *of, uint64_t off,
 	uint64_t n, struct ml_diag *diag);
+/* The same bytes for another thread; the source must outlive it. ML_EINVAL,
+ * without a word, for what a function makes. */
+int ml_src_share(struct ml_src **out, const struct ml_src *of,
+	struct ml_diag *diag);
 void ml_src_free(struct ml_src *s); /* NULL is allowed */
 uint64_t ml_src_size(const struct ml_src *s);
+/* What changes when somebody writes to the file of a source, as far as the
+ * system tells. Returns 0 for what has no such thing. */
+struct ml_stamp {
+	uint64_t file[2], size;
+	int64_t written[2], changed[2];
+};
+int ml_src_stamp(const struct ml_src *s, struct ml_stamp *st);
 /* Reads exactly n bytes at off, else ML_ETRUNC. Small reads are served from a
  * 64 KiB cache. */
 int ml_src_read(struct ml_src *s, uint64_t off, void *buf, size_t n,
@@ -478,6 +489,19 @@ struct ml_sink {
 		struct ml_diag *diag);
 };
 
+/* A sink before another one, whose blocks go on in a thread of their own when
+ * threads > 1 and there are several. A failure may be told by a later call; end
+ * waits for all blocks. */
+struct ml_relay;
+int ml_relay_new(struct ml_relay **out, const struct ml_sink *next,
+	int threads, struct ml_diag *diag);
+void ml_relay_free(struct ml_relay *r); /* NULL is allowed */
+int ml_relay_span(struct ml_relay *r, const struct ml_span *sp,
+	struct ml_diag *diag);
+int ml_relay_block(struct ml_relay *r, const struct ml_block *b,
+	struct ml_diag *diag);
+int ml_relay_end(struct ml_relay *r, struct ml_diag *diag);
+
 /* Residuals (ml-delta): sends every span of the target and then its plain
  * blocks. `base` may be NULL for a target coded alone. Progress, when not
  * NULL, is told the target bytes done. `log`, when not NULL, gets a line per
@@ -650,13 +674,19 @@ struct ml_proven {
 	FILE *f;
 	struct ml_src *patch;
 };
+struct ml_proof {
+	struct ml_src *target; /* NULL: only its digest is compared */
+	int base_known; /* see struct ml_target */
+	int threads;
+	void (*progress)(void *arg, uint64_t done); /* may be NULL */
+	void *arg;
+};
 /* Finishes a packer and applies the patch to its base, which may be NULL when
  * it needs none: it must make what info promises, and the bytes of the target
- * when that is not NULL (ML_EDIGEST). Progress, when not NULL, is told the
- * target bytes done. To be given to ml_proven_free whatever the outcome. */
+ * when that is not NULL (ML_EDIGEST). Progress is told the target bytes done.
+ * To be given to ml_proven_free whatever the outcome. */
 int ml_pack_proven(struct ml_packer *p, const struct ml_patch_info *info,
-	struct ml_src *base, struct ml_src *target,
-	void (*progress)(void *arg, uint64_t done), void *arg,
+	struct ml_src *base, const struct ml_proof *how,
 	struct ml_proven *out, struct ml_diag *diag);
 void ml_proven_free(struct ml_proven *p);
 
@@ -686,6 +716,12 @@ struct ml_target {
 	 * read: a failure refuses the patch. */
 	int (*accept)(void *ctx, const struct ml_hdr *h, const uint8_t *p,
 		struct ml_diag *diag);
+	/* At most so many threads decode, each with 16 MiB; 0 is 1. The two
+	 * functions above may then be called by any of them, one at a time. */
+	int threads;
+	/* The caller knows that the base is the right one: it has its size,
+	 * and is not read for its digest. */
+	int base_known;
 };
 #define ML_WINDOW_MAX (8u << 20)
 

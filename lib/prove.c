@@ -42,11 +42,9 @@ int ml_apply_spool(struct ml_src *psrc, uint64_t *off, struct ml_src *bsrc,
 }
 
 struct proof {
-	struct ml_src *target; /* NULL: only the digest is compared */
+	const struct ml_proof *how;
 	uint64_t at; /* bytes made */
 	uint8_t *buf;
-	void (*progress)(void *arg, uint64_t done);
-	void *arg;
 };
 
 /* Throws the target away, but for the comparison. */
@@ -59,9 +57,9 @@ static int compare(
 
 	for (; n; n -= k, p += k) {
 		k = n < PIECE ? n : PIECE;
-		if (pf->target) {
+		if (pf->how->target) {
 			err = ml_src_read(
-				pf->target, pf->at, pf->buf, k, diag);
+				pf->how->target, pf->at, pf->buf, k, diag);
 			if (err == ML_ETRUNC)
 				return ml_fail(diag, ML_EDIGEST, pf->at,
 					"the patch makes more than the "
@@ -76,15 +74,17 @@ static int compare(
 		}
 		pf->at += k;
 	}
-	if (pf->progress)
-		pf->progress(pf->arg, pf->at);
+	if (pf->how->progress)
+		pf->how->progress(pf->how->arg, pf->at);
 	return ML_OK;
 }
 
 static int prove(struct ml_src *patch, struct ml_src *base, struct proof *pf,
 	struct ml_diag *diag)
 {
-	struct ml_target t = {.ctx = pf, .write = compare};
+	struct ml_target t = {.ctx = pf, .write = compare,
+		.threads = pf->how->threads,
+		.base_known = pf->how->base_known};
 	uint64_t off = 0;
 	int err;
 
@@ -95,7 +95,7 @@ static int prove(struct ml_src *patch, struct ml_src *base, struct proof *pf,
 	free(pf->buf);
 	if (!err && off != ml_src_size(patch))
 		err = ml_fail(diag, ML_EFORMAT, off, "bytes after the patch");
-	if (!err && pf->target && pf->at != ml_src_size(pf->target))
+	if (!err && pf->how->target && pf->at != ml_src_size(pf->how->target))
 		err = ml_fail(diag, ML_EDIGEST, pf->at,
 			"the patch makes less than the target");
 	return err;
@@ -116,11 +116,10 @@ static int scratch(FILE **f, struct ml_diag *diag)
 }
 
 int ml_pack_proven(struct ml_packer *p, const struct ml_patch_info *info,
-	struct ml_src *base, struct ml_src *target,
-	void (*progress)(void *arg, uint64_t done), void *arg,
+	struct ml_src *base, const struct ml_proof *how,
 	struct ml_proven *out, struct ml_diag *diag)
 {
-	struct proof pf = {target, 0, NULL, progress, arg};
+	struct proof pf = {.how = how};
 	int err;
 
 	out->f = NULL;

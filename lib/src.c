@@ -19,8 +19,8 @@
 
 struct ml_src {
 	uint64_t size;
-	struct ml_src *of; /* a view: of this, */
-	uint64_t base; /* from here on; else NULL */
+	struct ml_src *of; /* a view: of this; else NULL */
+	uint64_t base; /* where it begins there, or in fd */
 	const struct ml_src_ops *ops; /* made by a function; else NULL */
 	void *ctx;
 	int fd; /* all others */
@@ -75,6 +75,42 @@ int ml_src_view(struct ml_src **out, struct ml_src *of, uint64_t off,
 	s->size = n;
 	*out = s;
 	return ML_OK;
+}
+
+int ml_src_share(struct ml_src **out, const struct ml_src *of,
+	struct ml_diag *diag)
+{
+	uint64_t base = of->base, size = of->size;
+
+	*out = NULL;
+	for (; of->of; base += of->base)
+		of = of->of;
+	if (of->ops)
+		return ML_EINVAL;
+	*out = src_new(of->fd, 0, size);
+	if (!*out)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	(*out)->base = base;
+	return ML_OK;
+}
+
+int ml_src_stamp(const struct ml_src *s, struct ml_stamp *st)
+{
+	struct stat now;
+
+	while (s->of)
+		s = s->of;
+	memset(st, 0, sizeof(*st));
+	if (s->ops || fstat(s->fd, &now) < 0)
+		return 0;
+	st->file[0] = now.st_dev;
+	st->file[1] = now.st_ino;
+	st->size = (uint64_t)now.st_size;
+	st->written[0] = now.st_mtim.tv_sec;
+	st->written[1] = now.st_mtim.tv_nsec;
+	st->changed[0] = now.st_ctim.tv_sec;
+	st->changed[1] = now.st_ctim.tv_nsec;
+	return 1;
 }
 
 int ml_src_spool(struct ml_src **out, struct ml_diag *diag)
@@ -215,6 +251,7 @@ static int read_at(struct ml_src *s, uint64_t off, uint8_t *b, size_t n,
 {
 	if (s->ops)
 		return s->ops->read(s->ctx, off, b, n, diag);
+	off += s->base;
 	while (n > 0) {
 		const ssize_t k = pread(s->fd, b, n, (off_t)off);
 

@@ -70,8 +70,7 @@ static int check_crc(struct ml_src *s, const struct ml_record *r,
 	return err;
 }
 
-/* The frame of the record at r->off, which ends by `end`. */
-static int read_frame(struct ml_src *s, struct ml_record *r, uint64_t end,
+int ml_record_frame(struct ml_src *s, struct ml_record *r, uint64_t end,
 	struct ml_diag *diag)
 {
 	uint8_t head[ML_REC_HEAD_MAX];
@@ -103,7 +102,7 @@ int ml_record_read(struct ml_src *s, struct ml_record *r, uint64_t end,
 
 	if (!buf)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
-	err = read_frame(s, r, end, diag);
+	err = ml_record_frame(s, r, end, diag);
 	if (!err)
 		err = check_crc(s, r, buf, diag);
 	free(buf);
@@ -155,7 +154,7 @@ int ml_patch_walk(struct ml_src *psrc, uint64_t *off, struct ml_hdr *h,
 	if (!buf)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	while (!err && r.off < end) {
-		err = read_frame(psrc, &r, end, diag);
+		err = ml_record_frame(psrc, &r, end, diag);
 		if (!err)
 			err = check_crc(psrc, &r, buf, diag);
 		if (!err)

@@ -303,6 +303,7 @@ static void patch(const struct file *old, const struct file *new)
 	struct ml_sink to_zip = {NULL, zip_span, zip_block};
 	struct ml_src *made, *image;
 	struct ml_wrap_map map;
+	const struct ml_proof how = {.target = new->src, .threads = 2};
 	struct ml_proven proven;
 	struct ml_packer *p;
 	struct ml_zip *zip;
@@ -323,8 +324,7 @@ static void patch(const struct file *old, const struct file *new)
 	info.target_wraps = ml_model_wraps(&new->m);
 	CHECK(!ml_src_sha256(old->src, info.base_sha, &diag));
 	CHECK(!ml_src_sha256(new->src, info.target_sha, &diag));
-	CHECK(!ml_pack_proven(p, &info, old->src, new->src, NULL, NULL,
-		&proven, &diag));
+	CHECK(!ml_pack_proven(p, &info, old->src, &how, &proven, &diag));
 	CHECK(!ml_apply_spool(proven.patch, &off, old->src, &made, &diag));
 	CHECK(equal(made, new->p, new->n));
 	ml_src_free(made);
