@@ -123,6 +123,23 @@ include embedded/ports/embedded.mk
 
 # ===== measurements =========================================================
 
+# OLD NEW pairs; by default a 70 MB pair of bf16 checkpoints, made once.
+BENCH_PAIRS = $(foreach t,bf16 fp32,$(foreach s,step0 step1,\
+	$(B)/bench/steps/$(s)-$(t).safetensors))
+
+BENCH_MADE = $(if $(findstring $(B)/bench/steps/,$(BENCH_PAIRS)),$(B)/bench/steps/.done)
+
+bench: all $(BENCH_MADE) ## speed against other tools, over BENCH_PAIRS
+	scripts/deps.sh bench
+	BIN=$(B)/bin bench/speed.py -o $(B)/bench \
+		$(if $(wildcard $(B)/bench/codec),-c $(B)/bench/codec) \
+		$(BENCH_PAIRS)
+
+$(B)/bench/steps/.done:
+	scripts/deps.sh steps
+	/usr/bin/python3 bench/steps.py $(@D) --params 35M
+	touch $@
+
 bench-size: all ## patch sizes against other tools, over MODELS
 	BIN=$(B)/bin bench/size.sh -o $(B)/bench $(if $(MODELS),-m $(MODELS))
 
@@ -166,6 +183,6 @@ help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1	/p' Makefile
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all demo check check-asan check-long check-built tests fuzz lint \
+.PHONY: all bench demo check check-asan check-long check-built tests fuzz lint \
 	bench-size bench-mem install uninstall dist clean help
 .SECONDARY:

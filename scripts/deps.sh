@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# deps.sh [build|check|demo|bench]: installs what is missing on Debian.
+# deps.sh [build|check|demo|bench|steps]: installs what is missing on Debian.
 # Runs nothing, and needs neither network nor root, when nothing is missing.
 set -eu
 
@@ -13,9 +13,10 @@ case ${1-build} in
 build) want=$build ;;
 check) want="$build bats jq mandoc shellcheck clang xxd zstd python3 minisign" ;;
 demo) want="$build $demo" ;;
-bench) want="$build $demo hyperfine xxhash jq time python3" ;;
+bench) want="$build $demo hyperfine lz4 xxhash jq time python3" ;;
+steps) want='python3-torch' ;;
 *)
-	echo "usage: deps.sh [build|check|demo|bench]" >&2
+	echo "usage: deps.sh [build|check|demo|bench|steps]" >&2
 	exit 2
 	;;
 esac
