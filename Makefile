@@ -36,6 +36,9 @@ $(B)/%.o: %.c
 # Where the library is, the decoder takes its CRC-32.
 $(B)/embedded/mldec.o: private DEFS += -DML_DEC_CRC32=ml_crc32
 
+# Loops over columns, which in order are the same in vectors.
+$(B)/lib/lowrank.o: private CFLAGS += -O3
+
 $(B)/libmallorn.a: $(OBJ)
 	rm -f $@
 	$(AR) rcs $@ $(OBJ)

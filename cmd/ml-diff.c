@@ -224,7 +224,7 @@ static void make(struct ml_patch_info *info, const struct side *old,
 	const struct side *new, const struct choices *o, int literal,
 	struct ml_proven *out)
 {
-	struct ml_cast_base cast = {0};
+	struct ml_cast_base cast = {.threads = o->threads};
 	struct ml_packer *p;
 	struct ml_diag diag;
 	int err = ml_pack_new(&p, &diag);

@@ -26,6 +26,9 @@ struct plan {
 	uint64_t gain; /* estimated bits */
 	uint64_t bytes; /* that scales and factors take */
 	uint64_t numbers; /* in factors */
+	size_t threads;
+	struct ml_lowrank_try tries[ML_LOWRANK_MANY]; /* tensors to come */
+	size_t ntry, tried; /* and how many of them have come */
 	uint8_t from[SAMPLE * 8], to[SAMPLE + 64], want[SAMPLE];
 };
 
@@ -246,31 +249,91 @@ static const struct ml_span *own_of(const struct ml_span **name, size_t n, const
 	return NULL;
 }
 
-/* Whether the tensor is that of the base and a sum of low rank. */
-static int sum(struct plan *p, const struct ml_span *t,
-	const struct ml_span *own, struct ml_diag *diag)
+/* A sample of the tensor and the base's, and whether they differ. */
+static int changed(struct plan *p, const struct ml_span *t,
+	const struct ml_span *own, size_t *n, int *is, struct ml_diag *diag)
 {
-	const unsigned type = ml_type_of(t->dtype), w = ml_type_bytes(type);
-	const size_t n = t->len < SAMPLE ? (size_t)t->len : SAMPLE;
-	const uint64_t at = (t->len - n) / 2 / w * w;
-	struct ml_cast c = {0};
-	uint64_t bits, diff;
+	const unsigned w = ml_type_bytes(ml_type_of(t->dtype));
+	uint64_t at;
 	int err;
 
-	err = ml_src_read(p->tsrc, t->off + at, p->want, n, diag);
+	*n = t->len < SAMPLE ? (size_t)t->len : SAMPLE;
+	at = (t->len - *n) / 2 / w * w;
+	err = ml_src_read(p->tsrc, t->off + at, p->want, *n, diag);
 	if (!err)
-		err = ml_src_read(p->bsrc, own->off + at, p->from, n, diag);
-	if (err || !memcmp(p->want, p->from, n))
-		return err;
-	diff = ml_cost_diff(type, p->from, p->want, n / w);
-	diff = diff / n * t->len + diff % n * t->len / n;
-	err = ml_lowrank_find(&c, &bits, own, p->bsrc, t, p->tsrc, diag);
-	if (!err && bits < diff - diff / 8 && bits + SAYING < diff) {
-		p->gain += diff - bits - SAYING;
-		err = take(p, t, &c, diag);
+		err = ml_src_read(p->bsrc, own->off + at, p->from, *n, diag);
+	*is = !err && memcmp(p->want, p->from, *n) != 0;
+	return err;
+}
+
+/* Looks at the tensor number i and at some behind it. */
+static int look_ahead(struct plan *p, const struct ml_span **all, size_t n,
+	const struct ml_model *target, size_t i, struct ml_diag *diag)
+{
+	/* more than threads, since tensors differ in size */
+	const size_t many = p->threads < 2 ? 1 : 4 * p->threads;
+	const size_t most = many < ML_LOWRANK_MANY ? many : ML_LOWRANK_MANY;
+	const struct ml_span *t, *own;
+	size_t some;
+	int err = ML_OK, is;
+
+	p->ntry = p->tried = 0;
+	for (; !err && i < target->nspan && p->ntry < most; i++) {
+		t = &target->span[i];
+		own = t->len < SMALL || !count(t, 1) ? NULL : own_of(all, n, t);
+		if (!own)
+			continue;
+		err = changed(p, t, own, &some, &is, diag);
+		if (!err && is) {
+			struct ml_lowrank_try *y = &p->tries[p->ntry++];
+
+			memset(y, 0, sizeof(*y));
+			y->b = own;
+			y->t = t;
+			y->bsrc = p->bsrc;
+			y->tsrc = p->tsrc;
+		}
 	}
-	free(c.u);
-	free(c.v);
+	if (!err)
+		ml_lowrank_many(p->tries, p->ntry, p->threads);
+	return err;
+}
+
+/* Whether the tensor number i is that of the base and a sum of low rank. */
+static int sum(struct plan *p, const struct ml_span **all, size_t nall,
+	const struct ml_model *target, size_t i, const struct ml_span *own,
+	struct ml_diag *diag)
+{
+	const struct ml_span *t = &target->span[i];
+	const unsigned type = ml_type_of(t->dtype), w = ml_type_bytes(type);
+	struct ml_lowrank_try *y;
+	uint64_t diff;
+	size_t n;
+	int err = ML_OK, is;
+
+	if (p->tried == p->ntry) {
+		err = changed(p, t, own, &n, &is, diag);
+		if (err || !is)
+			return err;
+		err = look_ahead(p, all, nall, target, i, diag);
+	}
+	y = &p->tries[p->tried];
+	if (err || y->t != t)
+		return err;
+	p->tried++;
+	if (y->err)
+		*diag = y->diag;
+	err = y->err ? y->err : changed(p, t, own, &n, &is, diag);
+	diff = err ? 0 : ml_cost_diff(type, p->from, p->want, n / w);
+	if (!err)
+		diff = diff / n * t->len + diff % n * t->len / n;
+	if (!err && y->bits < diff - diff / 8 && y->bits + SAYING < diff) {
+		p->gain += diff - y->bits - SAYING;
+		err = take(p, t, &y->c, diag);
+	}
+	free(y->c.u);
+	free(y->c.v);
+	y->c.u = y->c.v = NULL;
 	return err;
 }
 
@@ -306,12 +369,16 @@ static int plan(struct plan *p, const struct ml_model *base,
 			continue;
 		own = own_of(all, k, t);
 		if (own)
-			err = sum(p, t, own, diag);
+			err = sum(p, all, k, target, i, own, diag);
 		if (err)
 			break;
 		if (!own || ml_cast_type(t->dtype, 1) == ML_C_I8)
 			err = choose(p, t, own, scale, scale + ML_QUANT_MAX,
 				diag);
+	}
+	for (i = p->tried; i < p->ntry; i++) {
+		free(p->tries[i].c.u);
+		free(p->tries[i].c.v);
 	}
 	free(all);
 	free(scale);
@@ -327,13 +394,14 @@ int ml_cast_plan(struct ml_cast_base *out, const struct ml_model *base,
 	struct plan *p = calloc(1, sizeof(*p));
 	struct ml_casts casts;
 	size_t i;
-	int err = ML_OK;
+	int err = ML_OK, threads = out->threads;
 
 	memset(out, 0, sizeof(*out));
 	ml_model_init(&out->m);
 	if (!p)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	p->out = out;
+	p->threads = threads < 1 ? 1 : (size_t)threads;
 	p->bsrc = bsrc;
 	p->tsrc = tsrc;
 	out->m.container = base->container;

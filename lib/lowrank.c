@@ -63,11 +63,23 @@ static double step(unsigned type, double t)
 {
 	const int mant = type == ML_C_F32 ? 23 : type == ML_C_BF16 ? 7 : 10;
 	const int least = type == ML_C_F16 ? -14 : -126;
+	uint64_t bits;
+	double one;
 	int e;
 
-	frexp(t, &e);
-	e = t == 0 || e - 1 < least ? least : e - 1;
-	return ldexp(1.0, e - mant);
+	memcpy(&bits, &t, sizeof(bits));
+	e = (int)(bits >> 52 & 0x7ff) - 1023; /* t is no subnormal double */
+	e = e == 1024 ? -1 : e < least ? least : e; /* of no number: any */
+	bits = (uint64_t)(1023 + e - mant) << 52;
+	memcpy(&one, &bits, sizeof(one));
+	return one;
+}
+
+/* An element as a double; the common types without a call. */
+static inline double element(unsigned type, const uint8_t *p)
+{
+	return value(type == ML_C_BF16 ? (uint32_t)ml_load16(p) << 16 :
+		type == ML_C_F32 ? ml_load32(p) : ml_cast_f32(type, p));
 }
 
 /* Row i to k->d and k->ulp. */
@@ -84,9 +96,9 @@ static int load_row(struct work *k, size_t i, struct ml_diag *diag)
 			k->bsrc, k->b->off + at, y, full * k->w, diag);
 	for (j = 0; !err && j < k->cols; j++) {
 		from = (k->col ? k->col[j] : j) * k->w;
-		const double t = value(ml_cast_f32(k->type, x + from));
+		const double t = element(k->type, x + from);
 
-		k->d[j] = t - value(ml_cast_f32(k->type, y + from));
+		k->d[j] = t - element(k->type, y + from);
 		k->ulp[j] = step(k->type, t);
 		if (!(k->d[j] > -1e30 && k->d[j] < 1e30))
 			k->d[j] = 0; /* no number */
@@ -138,6 +150,8 @@ static int multiply(struct work *k, const double *q, double *y, double *z,
 
 			*energy += d * d;
 			*noise += k->ulp[j] * k->ulp[j] / 12;
+			if (d == 0) /* as mostly where rows did not change */
+				continue;
 			for (c = 0; q && c < n; c++)
 				yi[c] += d * q[j * n + c];
 			for (c = 0; z && c < n; c++)

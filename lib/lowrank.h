@@ -14,4 +14,16 @@ int ml_lowrank_find(struct ml_cast *c, uint64_t *bits,
 	const struct ml_span *b, struct ml_src *bsrc, const struct ml_span *t,
 	struct ml_src *tsrc, struct ml_diag *diag);
 
+/* Several by some threads. */
+#define ML_LOWRANK_MANY 16
+struct ml_lowrank_try {
+	const struct ml_span *b, *t;
+	struct ml_src *bsrc, *tsrc; /* to be shared */
+	struct ml_cast c;
+	uint64_t bits;
+	int err;
+	struct ml_diag diag;
+};
+void ml_lowrank_many(struct ml_lowrank_try *tries, size_t n, size_t threads);
+
 #endif

@@ -533,6 +533,7 @@ struct ml_cast_base {
 	struct ml_src *src; /* NULL: use the base as it was */
 	struct ml_cast *c;
 	size_t n;
+	int threads; /* that ml_cast_plan may use; 0 is 1 */
 };
 int ml_cast_plan(struct ml_cast_base *out, const struct ml_model *base,
 	struct ml_src *bsrc, const struct ml_model *target,
