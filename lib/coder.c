@@ -189,15 +189,19 @@ static size_t rc_end(struct rc_enc *rc)
 static void choose_window(const struct ml_set *t, uint32_t cnt[16][66],
 	uint8_t *k0, uint8_t *c0)
 {
-	unsigned esc = (1u << t->tb) - 1, c, k, f, r, g, y;
+	unsigned esc = (1u << t->tb) - 1, c, k, f, r, g, y, top = 0;
 	uint64_t best = UINT64_MAX, bits;
 
 	*k0 = 0;
 	*c0 = 15;
-	if (esc >= 31)
+	for (c = 0; c < 16; c++)
+		for (k = top + 1; k < 66; k++)
+			if (cnt[c][k])
+				top = k;
+	if (esc >= 31 && top <= esc) /* f64 and i64 may have more */
 		return;
 	for (r = 0; r < 16; r++) {
-		for (f = 0; f < 24; f++) {
+		for (f = 0; f < 32; f++) {
 			uint32_t h[16][32] = { { 0 } };
 
 			for (bits = 0, c = 0; c < 16; c++)
