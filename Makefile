@@ -24,7 +24,7 @@ OBJ = $(CORE:%.c=$(B)/%.o) $(LIB:%.c=$(B)/%.o)
 UNIT = $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*.c))
 FUZZ = $(wildcard tests/fuzz/fuzz_*.c)
 TOOLS = $(B)/tests/mlgen $(B)/tests/maxrss $(B)/tests/fault/inject \
-	$(B)/tests/fault/nomem.so
+	$(B)/tests/fault/nomem.so $(B)/tests/ideal
 DIST = $(B)/mallorn-$(VERSION)
 
 all: $(BIN) ## build the programs into build/bin
@@ -94,6 +94,10 @@ $(B)/tests/mlgen: $(patsubst %.c,$(B)/%.o,$(wildcard tests/gen/*.c))
 $(B)/tests/maxrss: bench/maxrss.c
 	@mkdir -p $(@D)
 	$(CC) -O2 $(DEFS) -o $@ $<
+
+$(B)/tests/ideal: tests/ideal.c
+	@mkdir -p $(@D)
+	$(CC) $(WARN) -O2 -g -o $@ $< -lm
 
 $(B)/tests/fault/inject: tests/fault/inject.c
 	@mkdir -p $(@D)
