@@ -1,21 +1,16 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""plot.py size.tsv >size.svg: a bar for every pair, our patch against the
-best peer's on a logarithmic axis, the smallest ratio on top."""
-import csv
+"""A bar for every pair, our patch against the best peer's on a logarithmic
+axis, the smallest ratio on top. Part of report.py."""
 import math
-import sys
 from xml.sax.saxutils import escape
 
 ROW, LEFT, WIDTH, TOP = 16, 330, 560, 48
+TICKS = .0001, .001, .01, .05, .1, .2, .3, .5, .7, 1, 1.5, 2, 5
 
 
-def main():
-    with open(sys.argv[1], newline="") as f:
-        rows = [r for r in csv.DictReader(f, delimiter="\t")
-                if r["ratio"] not in ("-", "")]
-    bars = sorted((max(float(r["ratio"]), 1e-4), r["pair"], r["best_peer"])
-                  for r in rows)
+def chart(rows):
+    bars = sorted((max(r["ratio"], 1e-4), r["pair"], r["best_peer"])
+                  for r in rows if r["ratio"])
     lo = min([b[0] for b in bars] + [.5])
     hi = max([b[0] for b in bars] + [1.25])
     lo, hi = math.log(lo / 1.1), math.log(hi * 1.15)
@@ -30,7 +25,7 @@ def main():
          '<rect width="100%" height="100%" fill="white"/>',
          '<text x="8" y="18" font-size="14">Size of our patch / size of the '
          'best peer\'s, %d pairs (left of 1: smaller)</text>' % len(bars)]
-    for tick in (.0001, .001, .01, .05, .1, .2, .3, .5, .7, 1, 1.5, 2, 5):
+    for tick in TICKS:
         if lo < math.log(tick) < hi:
             p.append('<path d="M%.1f %dV%d" stroke="%s"/><text x="%.1f" '
                      'y="%d" text-anchor="middle">%g</text>' % (
@@ -47,9 +42,4 @@ def main():
                      max(b - a, .5), ROW - 4,
                      "#2a7" if v < 1 else "#c44", b + 4, y + 11, v,
                      escape(peer)))
-    p.append("</svg>")
-    print("\n".join(p))
-
-
-if __name__ == "__main__":
-    main()
+    return "\n".join(p) + "\n</svg>\n"
