@@ -15,11 +15,14 @@
 const char ml_prog[] = "ml-diff";
 
 static const char usage[] =
-	"usage: ml-diff [-hlpqvVz] [-c class] [-f format] [-H digest] [-o file]\n"
-	"               [-r release] [-T threads] [--in-place page]\n"
+	"usage: ml-diff [-1..9hlpqvVz] [-c class] [-f format] [-H digest]\n"
+	"               [-o file] [-r release] [-T number] [--in-place page]\n"
 	"               [--restart bytes] old new\n"
 	"Writes the patch that makes the model new of the model old: files, or\n"
 	"directories, which are taken as tars. One of them may be '-'.\n"
+	"  -1 .. -9    from fast to small: 1 compares tensors of the same name and\n"
+	"              codes at the speed of memory, 2 to 4 look for the best base\n"
+	"              first; 5 to 9 (default) code as small as it gets\n"
 	"  -c class    memory class that applying needs: nano, micro or full\n"
 	"              (full; nano for files below 2 GiB only)\n"
 	"  -f format   raw, safetensors, gguf, onnx, tflite, pytorch,\n"
@@ -47,7 +50,7 @@ static const struct option long_options[] = {
 
 struct choices {
 	const char *format, *output;
-	int cls, as_is, keep, labels, quiet, threads, verbose;
+	int cls, as_is, keep, labels, quiet, threads, verbose, level;
 	unsigned page;
 	uint64_t release, restart;
 };
@@ -118,6 +121,12 @@ static int zip_block(void *ctx, const struct ml_block *b, struct ml_diag *diag)
 	return ml_zip_block(ctx, b, diag);
 }
 
+static int zip_pair(void *ctx, unsigned type, uint64_t at, const uint8_t *base,
+	const uint8_t *p, size_t n, struct ml_diag *diag)
+{
+	return ml_zip_pair(ctx, type, at, base, p, n, diag);
+}
+
 static int pack_span(void *ctx, const struct ml_span *sp, struct ml_diag *diag)
 {
 	return ml_pack_span(ctx, sp, diag);
@@ -165,10 +174,19 @@ static void diff(struct ml_packer *p, const struct side *old,
 		die_diag(new->path, err, &diag);
 	to_zip.ctx = zip;
 	ml_zip_restart(zip, o->restart);
-	err = ml_relay_new(&relay, &to_zip, o->threads, &diag);
+	if (o->level <= ML_LEVEL_FAST)
+		err = ml_zip_fast(zip, (unsigned)o->threads, &diag);
+	/* pairs of level 1 do not take the way of the blocks */
+	if (!err)
+		err = ml_relay_new(&relay, &to_zip,
+			o->level == 1 ? 1 : o->threads, &diag);
 	if (err)
 		die_diag(new->path, err, &diag);
 	to_relay.ctx = relay;
+	if (o->level == 1) {
+		opt.pair = zip_pair;
+		opt.pair_ctx = zip;
+	}
 	progress_start(&pr, new->model.size, o->quiet || o->verbose);
 	err = ml_delta(cast->src ? &cast->m : &old->model, cast->src ?
 		cast->src : ml_model_src(&old->model, old->src), &new->model,
@@ -229,7 +247,7 @@ static void make(struct ml_patch_info *info, const struct side *old,
 	struct ml_diag diag;
 	int err = ml_pack_new(&p, &diag);
 
-	if (!err && !literal && !o->as_is)
+	if (!err && !literal && !o->as_is && o->level > 1)
 		err = ml_cast_plan(&cast, &old->model,
 			ml_model_src(&old->model, old->src), &new->model,
 			ml_model_src(&new->model, new->src), &diag);
@@ -267,7 +285,8 @@ static int too_large(const struct ml_patch_info *info,
 int main(int argc, char **argv)
 {
 	struct ml_patch_info info = {.has_base = 1};
-	struct choices o = {.cls = ML_FULL, .threads = threads_default()};
+	struct choices o = {.cls = ML_FULL, .level = ML_LEVEL_MAX,
+		.threads = threads_default()};
 	struct ml_proven proven;
 	struct side old, new;
 	struct ml_diag diag;
@@ -276,7 +295,7 @@ int main(int argc, char **argv)
 
 	/* arguments */
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:c:f:hH:lo:pqr:T:vVz",
+	while ((c = getopt_long(argc, argv, "+:123456789c:f:hH:lo:pqr:T:vVz",
 		long_options, NULL)) != -1) {
 		switch (c) {
 		case 'c': o.cls = class_option(usage, optarg); break;
@@ -296,9 +315,17 @@ int main(int argc, char **argv)
 		case OPT_RESTART:
 			o.restart = restart_option(usage, optarg);
 			break;
+		case '1': case '2': case '3': case '4': case '5': case '6':
+		case '7': case '8': case '9':
+			o.level = c - '0';
+			break;
 		default: bad_option(usage, c);
 		}
 	}
+	if (o.level <= ML_LEVEL_FAST && (o.cls < ML_FULL || o.page ||
+		o.restart))
+		usage_error(usage, "levels 1 to 4 are of class full, not in "
+			"place and without restarts");
 	if (argc - optind != 2)
 		usage_error(usage, "not two files");
 	old.path = argv[optind];

@@ -6,9 +6,9 @@
 #include "mlrc.h"
 
 enum { S_HEADER, S_START, S_RECORD, S_INIT, S_OP, S_LEN, S_ADDR, S_RUN,
-	S_CRC, S_END, S_ERROR };
+	S_CRC, S_END, S_ERROR, S_GATHER, S_FETCH, S_PUT };
 
-enum { CODER_NONE = 0, CODER_RANGE = 1 };
+enum { CODER_NONE = 0, CODER_RANGE = 1, CODER_FAST = 3 };
 #define F_RESET 0x10u /* of a record's first byte */
 #define F_NOTE 0x0fu /* coder number of a note */
 
@@ -292,6 +292,20 @@ ML_SIDE int header(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
 	return ML_DEC_HEADER;
 }
 
+#if ML_DEC_CLASS >= 3
+/* Coder 3 works on whole blocks, which need memory of their own. */
+static int fast_begin(struct ml_dec *d)
+{
+	if (!d->rec_out || d->rec_in > ML_FAST_MAX || d->rec_out > ML_FAST_MAX)
+		return ML_DEC_EFORMAT;
+	if (!d->fast)
+		return ML_DEC_ECLASS;
+	d->fast->n = 0;
+	d->state = S_GATHER;
+	return GO_ON;
+}
+#endif
+
 ML_SIDE int record(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
 	int last)
 {
@@ -322,6 +336,10 @@ ML_SIDE int record(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
 		return ML_DEC_EFORMAT;
 	if (d->coder == F_NOTE && !d->rec_out)
 		d->state = S_RUN, d->len = 0;
+#if ML_DEC_CLASS >= 3
+	else if (d->coder == CODER_FAST && CLASS(d) == ML_FULL)
+		return fast_begin(d);
+#endif
 	else if (d->coder > CODER_RANGE)
 		return ML_DEC_EVERSION;
 	else if (!d->rec_out)
@@ -874,11 +892,69 @@ static int run(struct ml_dec *d, int last)
 	return GO_ON;
 }
 
+#if ML_DEC_CLASS >= 3
+/* A block of coder 3: its payload comes in, its base is read, all is decoded
+ * and goes out. */
+static int fast(struct ml_dec *d, const uint8_t *start, const uint8_t *end,
+	int last)
+{
+	struct ml_fast *f = d->fast;
+	int r;
+
+	d->rc.p = end;
+	if (d->state == S_GATHER) {
+		memcpy(f->in + f->n, start, (size_t)(end - start));
+		f->n += (size_t)(end - start);
+		if (!last)
+			return end > start ? GO_ON : ML_DEC_MORE;
+		r = ml_fast_head(&f->head, f->in, f->n, d->rec_out);
+		if (r)
+			return r;
+		d->len = d->rec_out;
+		d->rec_out = 0;
+		f->done = ML_FAST_BASED(f->head.form) ? 0 : (size_t)d->len;
+		d->state = S_FETCH;
+		return f->done ? GO_ON : address(d, ML_OP_COPY, f->head.at);
+	}
+	if (d->state == S_FETCH) {
+		for (; f->done < d->len; f->done += (size_t)r) {
+			r = d->io->base(d->io->ctx, d->arg + f->done,
+				f->out + f->done, (unsigned)(d->len - f->done));
+			if (r <= 0)
+				return r ? ML_DEC_EIO : ML_DEC_FULL;
+		}
+		r = ml_fast_decode(f, &f->head, f->in, f->n, f->out, f->out,
+			(size_t)d->len);
+		if (r)
+			return r;
+		f->done = 0;
+		d->state = S_PUT;
+	}
+	r = flush(d);
+	if (r != GO_ON)
+		return r;
+	for (; d->len; d->len -= (unsigned)r, d->tpos += (unsigned)r) {
+		r = d->io->write(d->io->ctx, f->out + f->done,
+			(unsigned)d->len);
+		if (r <= 0)
+			return r ? ML_DEC_EIO : ML_DEC_FULL;
+		f->done += (size_t)r;
+	}
+	d->state = S_CRC;
+	return ML_DEC_AGAIN;
+}
+#endif
+
 /* After a step: *p goes to where the coder has come. */
 static int settle(struct ml_dec *d, const uint8_t **p, int r)
 {
 	const ml_off n = (ml_off)(d->rc.p - *p);
 
+#if ML_DEC_CLASS >= 3
+	if (d->crc32)
+		d->crc = d->crc32(d->crc, *p, (size_t)n);
+	else
+#endif
 	d->crc = ml_dec_crc32(d->crc, *p, (size_t)n);
 	d->rec_in -= n;
 	d->body -= n;
@@ -899,6 +975,10 @@ static int inside(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
 		r = last ? GO_ON : ML_DEC_MORE;
 		if (last)
 			d->state = S_CRC;
+#if ML_DEC_CLASS >= 3
+	} else if (d->coder == CODER_FAST) {
+		r = fast(d, start, end, last);
+#endif
 	} else if (d->coder == CODER_RANGE && d->state != S_RUN &&
 		end - start < ML_DEC_LOOK && !last) {
 		return ML_DEC_MORE;

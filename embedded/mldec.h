@@ -218,6 +218,7 @@ struct ml_state {
 };
 
 #if ML_DEC_CLASS >= 3
+#include "mlfast.h"
 #include "mlquant.h"
 #endif
 
@@ -262,6 +263,11 @@ struct ml_dec {
 	uint8_t block; /* what is done with a block */
 	uint8_t bytes[256]; /* of a block: base's, then target's */
 	struct ml_qblock blk;
+	/* To be set after ml_dec_init: memory for records of coder 3, without
+	 * which they are refused with ML_DEC_ECLASS; and a faster
+	 * ml_dec_crc32 for payloads, or NULL. */
+	struct ml_fast *fast;
+	uint32_t (*crc32)(uint32_t crc, const void *p, size_t n);
 #endif
 };
 

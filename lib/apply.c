@@ -10,6 +10,7 @@
 
 #include "bytes.h"
 #include "crew.h"
+#include "fast.h"
 #include "feed.h"
 #include "wrap.h"
 
@@ -30,6 +31,7 @@ struct job {
 	struct ml_src *spool; /* or all of it */
 
 	void *arena;
+	struct ml_fast *fast; /* class full: for fast records */
 	uint8_t *buf;
 	struct ml_dec_io io;
 	struct ml_diag *diag;
@@ -273,13 +275,19 @@ static int prepare(struct job *j, const struct ml_hdr *h, struct ml_diag *diag)
 	}
 	j->arena = malloc(arena);
 	j->buf = malloc(ML_FEED_BUF);
-	if (!j->arena || !j->buf)
+	if (h->cls == ML_FULL)
+		j->fast = malloc(sizeof(*j->fast));
+	if (!j->arena || !j->buf || (h->cls == ML_FULL && !j->fast))
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	j->io.ctx = j;
 	j->io.base = io_base;
 	j->io.target = io_target;
 	j->io.write = io_write;
 	ml_dec_init(&j->p.dec, &j->io, j->arena, arena, j->buf, ML_FEED_BUF);
+	if (j->fast)
+		j->fast->kern = ml_fast_code_best()->dec;
+	j->p.dec.fast = j->fast;
+	j->p.dec.crc32 = ml_crc32;
 	return ML_OK;
 }
 
@@ -387,6 +395,7 @@ static void job_free(struct job *j)
 	ml_map_free(&j->map);
 	free(j->ring);
 	free(j->arena);
+	free(j->fast);
 	free(j->buf);
 	free(j);
 }

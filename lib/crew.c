@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "crew.h"
+#include "fast.h"
 #include "feed.h"
 
 #define PART (4u << 20) /* bytes of the target, at least, but for the last */
@@ -46,6 +47,7 @@ struct worker {
 	struct ml_feed *feed;
 	struct ml_dec_io io;
 	void *arena;
+	struct ml_fast *fast; /* class full */
 	uint8_t *buf; /* the decoder's */
 	uint8_t *kept; /* bytes made and not written, */
 	size_t nkept, cap;
@@ -244,6 +246,8 @@ static int one_part(struct worker *w)
 	w->nkept = 0;
 	ml_dec_init(&f->dec, &w->io, w->arena, ml_dec_arena(w->c->h->cls),
 		w->buf, ML_FEED_BUF);
+	f->dec.fast = w->fast;
+	f->dec.crc32 = ml_crc32;
 	ml_dec_part(&f->dec, w->c->h, p->pos, p[1].pos, p[1].off - p->off);
 	return ml_feed_run(f, &w->diag);
 }
@@ -330,7 +334,13 @@ static int worker_init(struct worker *w, struct crew *c, struct ml_diag *diag)
 	w->feed = malloc(sizeof(*w->feed));
 	w->arena = malloc(ml_dec_arena(c->h->cls));
 	w->buf = malloc(ML_FEED_BUF);
-	return w->feed && w->arena && w->buf ? ML_OK :
+	if (c->h->cls == ML_FULL) {
+		w->fast = malloc(sizeof(*w->fast));
+		if (w->fast)
+			w->fast->kern = ml_fast_code_best()->dec;
+	}
+	return w->feed && w->arena && w->buf && (w->fast ||
+		c->h->cls < ML_FULL) ? ML_OK :
 		ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 }
 
@@ -340,6 +350,7 @@ static void worker_free(struct worker *w)
 	ml_src_free(w->bsrc);
 	free(w->feed);
 	free(w->arena);
+	free(w->fast);
 	free(w->buf);
 	free(w->kept);
 }

@@ -9,6 +9,7 @@
 #include "blockbuf.h"
 #include "cost.h"
 #include "elem.h"
+#include "fast_delta.h"
 #include "gap.h"
 #include "inplace.h"
 #include "match.h"
@@ -173,6 +174,8 @@ int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 	size_t i;
 	int r;
 
+	if (opt && opt->pair)
+		return ml_fast_delta(base, bsrc, target, tsrc, opt, next, diag);
 	memset(&d, 0, sizeof d);
 	d.next = next;
 	d.opt = opt;

@@ -80,7 +80,7 @@ struct ml_fast_in {
 	size_t n; /* bytes of data, 1 to ML_FAST_MAX */
 };
 /* A payload of coder 3, alive until the next call, or none (*n is 0) when it
- * would not be shorter than the data by at least 1/64. With a base and data
+ * would not be shorter than the data by 64 bytes and 1/64. With a base and data
  * that are elements it is the better one of both forms, as far as a sample
  * tells. */
 void ml_faster_encode(struct ml_faster *x, const struct ml_fast_in *in,

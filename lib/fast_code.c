@@ -680,7 +680,8 @@ void ml_faster_encode(struct ml_faster *x, const struct ml_fast_in *in,
 	const uint8_t **code, size_t *n)
 {
 	*n = encode(x, in);
-	if (*n > in->n - in->n / 64 || *n > ML_FAST_MAX)
+	/* what a record of its own costs must be won, too */
+	if (*n + 64 > in->n - in->n / 64)
 		*n = 0;
 	*code = x->out;
 }

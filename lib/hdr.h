@@ -12,6 +12,7 @@
 #define ML_RECORD_RESET 0x10u
 #define ML_CODER_PLAIN 0u
 #define ML_CODER_RANGE 1u
+#define ML_CODER_FAST 3u
 #define ML_CODER_NOTE 0x0fu
 #define ML_NOTE_LABEL 1u /* first byte of a note: a SPAN payload follows */
 #define ML_NOTE_WRAPS 2u /* the deflated parts of base and target */

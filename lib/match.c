@@ -334,6 +334,17 @@ int ml_match_skip(struct ml_match *m, const uint8_t *p, size_t n, int64_t disp,
 	return ML_OK;
 }
 
+void ml_match_jump(struct ml_match *m, uint64_t n, int64_t disp)
+{
+	if (disp != m->disp[0]) {
+		m->disp[1] = m->disp[0];
+		m->disp[0] = disp;
+	}
+	m->wfrom += m->wn + n;
+	m->wn = m->sdone = 0;
+	m->described = 0;
+}
+
 static void index_window(struct ml_match *m, size_t to)
 {
 	uint32_t h, at;

@@ -26,6 +26,9 @@ void ml_match_page(struct ml_match *m, unsigned page, unsigned lead);
 int ml_match_skip(struct ml_match *m, const uint8_t *p, size_t n, int64_t disp,
 	struct ml_diag *diag);
 
+/* The same of bytes that nothing is to be copied from. */
+void ml_match_jump(struct ml_match *m, uint64_t n, int64_t disp);
+
 /* Covers p[0..n), n <= ML_BLOCK_OUT, by operations that it gives to emit in
  * order. type: element type (ml_type_of) of the bytes; 0: unknown, and then
  * differences and elements of common types are tried. What is emitted is the

@@ -514,6 +514,14 @@ struct ml_delta_opt {
 	 * are used only as ml-patch(5), IN PLACE, allows it when the base was
 	 * moved up by `lead` pages. 0: anywhere. */
 	unsigned page, lead;
+	/* Not NULL: be fast. Tensors are looked for by name, type and size only
+	 * and given here with their base bytes (NULL: there are none), in
+	 * pieces of at most ML_BLOCK_OUT whose choice of coding is the
+	 * callee's (ml_zip_pair); only what is no tensor is compared byte by
+	 * byte. What was sent before is to be coded before. */
+	int (*pair)(void *ctx, unsigned type, uint64_t at, const uint8_t *base,
+		const uint8_t *p, size_t n, struct ml_diag *diag);
+	void *pair_ctx;
 };
 /* The lead that such a patch wants: as much as anything that helps needs, but
  * not more than a page beyond what the target is larger by. */
@@ -557,6 +565,13 @@ void ml_zip_free(struct ml_zip *z);
 /* Before anything else: a block begins at every multiple of so many target
  * bytes, with a reset, so that a decoder can begin there. 0: nowhere. */
 void ml_zip_restart(struct ml_zip *z, uint64_t every);
+/* Before anything else, class full: large runs of elements become fast blocks
+ * (coder 3), made by so many threads; 0: as many as there are processors. */
+int ml_zip_fast(struct ml_zip *z, unsigned threads, struct ml_diag *diag);
+/* n bytes of elements of the target, of a type of ml-patch(5) below 11, against
+ * the base bytes at `at` (base NULL: without), as a fast block. */
+int ml_zip_pair(struct ml_zip *z, unsigned type, uint64_t at,
+	const uint8_t *base, const uint8_t *p, size_t n, struct ml_diag *diag);
 int ml_zip_span(struct ml_zip *z, const struct ml_span *sp,
 	struct ml_diag *diag);
 int ml_zip_block(struct ml_zip *z, const struct ml_block *b,
@@ -613,12 +628,20 @@ int ml_flat_block(struct ml_flat *f, const struct ml_block *b,
  * and so does, decoding, a plain delta stream without its base. base may be
  * NULL; it is needed (ML_EBASE) for residuals that come without their base
  * values, and that it is the base of the stream is the caller's to know.
- * restart is that of ml_zip_restart.
  * Progress, when not NULL, is told the target bytes done. A failure is the
  * output's when ferror(f). */
-int ml_stream_encode(struct ml_in *in, FILE *f, int cls, uint64_t restart,
-	struct ml_src *base, void (*progress)(void *arg, uint64_t done), void *arg,
-	struct ml_diag *diag);
+struct ml_coding {
+	int cls; /* memory class, 1 to 3 */
+	int level; /* 1 fastest to 9 smallest; up to ML_LEVEL_FAST fast blocks,
+		    * of class full */
+	unsigned threads; /* of these; 0: as many as there are processors */
+	uint64_t restart; /* of ml_zip_restart */
+};
+#define ML_LEVEL_FAST 4
+#define ML_LEVEL_MAX 9
+int ml_stream_encode(struct ml_in *in, FILE *f, const struct ml_coding *how,
+	struct ml_src *base, void (*progress)(void *arg, uint64_t done),
+	void *arg, struct ml_diag *diag);
 int ml_stream_decode(struct ml_in *in, FILE *f, struct ml_src *base,
 	void (*progress)(void *arg, uint64_t done), void *arg,
 	struct ml_diag *diag);

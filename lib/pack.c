@@ -25,7 +25,7 @@
 #define NANO_MAX (UINT64_C(1) << 31) /* sizes of a nano patch are below */
 #define BLOCK_CODE_MAX (ML_CODE_MAX - ML_CODE_HEAD)
 
-enum piece_kind { P_OPS, P_OP, P_RANGE };
+enum piece_kind { P_OPS, P_OP, P_RANGE }; /* the last: any coder's */
 
 struct piece {
 	uint64_t n; /* bytes in the spool, in order of the pieces */
@@ -44,6 +44,7 @@ struct ml_packer {
 	uint64_t window;
 	uint64_t base_end; /* of what copies and residuals use */
 	int ranged; /* has range-coded records */
+	int fast; /* has fast ones */
 	int reset; /* for the next range-coded record */
 	uint8_t *buf; /* what a block adds to the spool */
 	size_t nbuf;
@@ -265,6 +266,24 @@ static int pack_plain(struct ml_packer *p, const struct ml_block *b,
 
 /* ===== blocks and labels ================================================ */
 
+/* A fast block: what it uses of the base. */
+static int check_fast(struct ml_packer *p, const struct ml_block *b,
+	struct ml_diag *diag)
+{
+	struct ml_fast_head h;
+
+	if (ml_fast_head(&h, b->code, b->n, b->n_out))
+		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"malformed fast block");
+	if (ML_FAST_BASED(h.form) && h.at > ML_SIZE_MAX)
+		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"residuals against bytes behind the base's end");
+	if (ML_FAST_BASED(h.form) && h.at + b->n_out > p->base_end)
+		p->base_end = h.at + b->n_out;
+	p->fast = 1;
+	return ML_OK;
+}
+
 int ml_pack_block(struct ml_packer *p, const struct ml_block *b,
 	struct ml_diag *diag)
 {
@@ -273,7 +292,7 @@ int ml_pack_block(struct ml_packer *p, const struct ml_block *b,
 	int err;
 
 	if (b->coder & ~(ML_RECORD_CODER | ML_RECORD_RESET) ||
-		coder > ML_CODER_RANGE)
+		(coder > ML_CODER_RANGE && coder != ML_CODER_FAST))
 		return ml_fail(diag, ML_EVERSION, ML_NOWHERE,
 			"unknown coder %u", b->coder);
 	if (b->n_out == 0 || b->n > BLOCK_CODE_MAX)
@@ -287,6 +306,11 @@ int ml_pack_block(struct ml_packer *p, const struct ml_block *b,
 		p->reset = 1; /* the record of what comes next */
 	if (coder == ML_CODER_PLAIN)
 		return pack_plain(p, b, diag);
+	if (coder == ML_CODER_FAST) {
+		err = check_fast(p, b, diag);
+		if (err)
+			return err;
+	}
 	piece.kind = P_RANGE;
 	piece.n = b->n;
 	piece.out = b->n_out;
@@ -294,7 +318,7 @@ int ml_pack_block(struct ml_packer *p, const struct ml_block *b,
 	err = push(p, &piece, diag);
 	if (!err)
 		err = ml_src_append(p->spool, b->code, b->n, diag);
-	p->ranged = 1;
+	p->ranged |= coder == ML_CODER_RANGE;
 	p->reset = 0;
 	p->made += b->n_out;
 	if (b->window > p->window)
@@ -475,6 +499,11 @@ static int class_of(const struct ml_packer *p,
 		(!info->has_base || info->base_size < NANO_MAX);
 
 	if (ml_info_wrapped(info) || info->sum != ML_SHA256)
+		return ML_FULL;
+	if (p->fast && info->cls != ML_FULL)
+		return ml_fail(diag, ML_ELIMIT, ML_NOWHERE,
+			"fast blocks are of class full");
+	if (p->fast)
 		return ML_FULL;
 	if (!p->ranged)
 		return small ? ML_NANO : ML_MICRO;

@@ -349,7 +349,7 @@ static void job_free(struct job *j)
 }
 
 /* cls 0: back. */
-static int recode(struct ml_in *in, FILE *f, int cls, uint64_t restart,
+static int recode(struct ml_in *in, FILE *f, const struct ml_coding *how,
 	struct ml_src *base, void (*progress)(void *arg, uint64_t done),
 	void *arg, struct ml_diag *diag)
 {
@@ -361,31 +361,36 @@ static int recode(struct ml_in *in, FILE *f, int cls, uint64_t restart,
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	j->in = in;
 	j->base = base;
-	j->cls = cls;
+	j->cls = how->cls;
 	j->progress = progress;
 	j->arg = arg;
-	err = set_up(j, &head, cls, cls == 0, diag);
+	err = set_up(j, &head, how->cls, how->cls == 0, diag);
 	if (!err && j->zip)
-		ml_zip_restart(j->zip, restart);
+		ml_zip_restart(j->zip, how->restart);
+	if (!err && j->zip && how->level <= ML_LEVEL_FAST)
+		err = ml_zip_fast(j->zip, how->threads, diag);
 	if (!err)
 		err = run(j, f, &head, diag);
 	job_free(j);
 	return err;
 }
 
-int ml_stream_encode(struct ml_in *in, FILE *f, int cls, uint64_t restart,
+int ml_stream_encode(struct ml_in *in, FILE *f, const struct ml_coding *how,
 	struct ml_src *base, void (*progress)(void *arg, uint64_t done),
 	void *arg, struct ml_diag *diag)
 {
-	if (cls == 0)
+	if (how->cls == 0 || (how->level <= ML_LEVEL_FAST &&
+		(how->cls < ML_FULL || how->restart)))
 		return ml_fail(diag, ML_EINVAL, ML_NOWHERE,
-			"no such memory class");
-	return recode(in, f, cls, restart, base, progress, arg, diag);
+			"no such memory class, or not at this level");
+	return recode(in, f, how, base, progress, arg, diag);
 }
 
 int ml_stream_decode(struct ml_in *in, FILE *f, struct ml_src *base,
 	void (*progress)(void *arg, uint64_t done), void *arg,
 	struct ml_diag *diag)
 {
-	return recode(in, f, 0, 0, base, progress, arg, diag);
+	const struct ml_coding back = { .level = ML_LEVEL_MAX };
+
+	return recode(in, f, &back, base, progress, arg, diag);
 }

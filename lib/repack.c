@@ -113,7 +113,8 @@ static int ranged(void *arg, const struct ml_record *r, struct ml_diag *diag)
 	int *any = arg;
 
 	(void)diag;
-	*any |= (r->coder & ML_RECORD_CODER) == ML_CODER_RANGE;
+	*any |= (r->coder & ML_RECORD_CODER) == ML_CODER_RANGE ||
+		(r->coder & ML_RECORD_CODER) == ML_CODER_FAST;
 	return ML_OK;
 }
 

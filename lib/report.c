@@ -10,7 +10,8 @@
 
 const char *const ml_op_name[ML_NOP] = {
 	"literal", "copy", "self", "residual", "alone"};
-const char *const ml_rec_name[ML_NREC] = {"plain", "range", "note"};
+const char *const ml_rec_name[ML_NREC] = {
+	"plain", "range", "fast", "note"};
 
 static int no_memory(struct ml_diag *diag)
 {
@@ -24,7 +25,8 @@ static int count(void *arg, const struct ml_record *rec, struct ml_diag *diag)
 	struct ml_part *r = arg;
 	const unsigned coder = rec->coder & ML_RECORD_CODER;
 	const int i = coder == ML_CODER_NOTE ? ML_REC_NOTE :
-		coder == ML_CODER_RANGE ? ML_REC_RANGE : ML_REC_PLAIN;
+		coder == ML_CODER_RANGE ? ML_REC_RANGE :
+		coder == ML_CODER_FAST ? ML_REC_FAST : ML_REC_PLAIN;
 
 	(void)diag;
 	r->nrec[i]++;

@@ -7,7 +7,7 @@
 #include "ml.h"
 #include "mldec.h"
 
-enum { ML_REC_PLAIN, ML_REC_RANGE, ML_REC_NOTE, ML_NREC };
+enum { ML_REC_PLAIN, ML_REC_RANGE, ML_REC_FAST, ML_REC_NOTE, ML_NREC };
 extern const char *const ml_rec_name[ML_NREC];
 
 #define ML_NOP 5 /* kinds of operations */

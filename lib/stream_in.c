@@ -21,7 +21,8 @@
 #define WRAP_LEN 24
 #define OFFSET_MAX (UINT64_MAX >> 1)
 #define CODE_OUT_MAX (((uint64_t)1 << 62) - 1)
-#define CODER_MAX 1 /* 0 plain, 1 range */
+#define CODER_RANGE 1 /* and 0 plain */
+#define CODER_FAST 3
 #define CLASS_MAX 3 /* 0 none, 1 nano, 2 micro, 3 full */
 
 static const uint8_t magic[8] = {
@@ -601,7 +602,8 @@ static int on_code(struct ml_in *in, size_t n, struct ml_diag *diag)
 	if ((p[0] & 0xe0) != 0 || !all_zero(p + 1, 7))
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"CODE: reserved bits are not 0");
-	if (coder > CODER_MAX)
+	if (coder > CODER_RANGE && (coder != CODER_FAST ||
+		in->head.cls < CLASS_MAX))
 		return ml_fail(diag, ML_EVERSION, in->rec,
 			"CODE: unknown coder %u", coder);
 	if (coder != 0 && in->head.cls == 0)

@@ -213,7 +213,7 @@ static int block(void *arg, const struct ml_record *r, struct ml_diag *diag)
 		return plain(u, r, diag);
 	if (r->n > CODE_CAP)
 		return ml_fail(diag, ML_ELIMIT, r->off,
-			"range-coded record of %llu bytes, more than a stream "
+			"coded record of %llu bytes, more than a stream "
 			"can hold", (unsigned long long)r->n);
 	err = ml_src_read(u->s, r->code, u->code, (size_t)r->n, diag);
 	if (err)

@@ -8,6 +8,8 @@
 #include "cost.h"
 #include "mlrc.h"
 #include "elem.h"
+#include "fast.h"
+#include "hdr.h"
 #include "ops.h"
 
 #define PIECE 4096 /* bytes of an operation made at a time */
@@ -22,6 +24,7 @@ struct ml_unzip {
 	struct ml_sink next;
 	struct ml_blockbuf buf;
 	uint64_t tpos;
+	struct ml_fast *fast; /* once there is a block for it */
 	uint8_t data[PIECE], base[PIECE];
 };
 
@@ -76,6 +79,7 @@ void ml_unzip_free(struct ml_unzip *u)
 	if (!u)
 		return;
 	ml_blockbuf_free(&u->buf);
+	free(u->fast);
 	free(u->arena);
 	free(u);
 }
@@ -387,9 +391,95 @@ static int rebase(struct ml_unzip *u, const struct ml_block *b,
 	return ML_OK;
 }
 
+/* ----- fast blocks ------------------------------------------------------ */
+
+/* The head of a fast block as an operation. */
+static int fast_op(struct ml_unzip *u, const struct ml_block *b,
+	struct ml_fast_head *h, struct ml_op_view *v, struct ml_diag *diag)
+{
+	if (ml_fast_head(h, b->code, b->n, b->n_out))
+		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"malformed fast block");
+	v->op = ML_FAST_BASED(h->form) ? ML_OP_DIFF : ML_OP_ALONE;
+	v->type = h->type;
+	v->n = b->n_out / h->w;
+	v->bytes = b->n_out;
+	v->arg = h->at;
+	if (v->op == ML_OP_DIFF && v->arg > MADE_MAX)
+		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"operation's address is out of range");
+	if (v->op == ML_OP_DIFF && !u->bsrc)
+		return ml_fail(diag, ML_EBASE, ML_NOWHERE,
+			"residuals cannot be read without the base");
+	return ML_OK;
+}
+
+/* Elements, or residuals against a base that is read anew for them. */
+static int fast(struct ml_unzip *u, const struct ml_block *b,
+	struct ml_diag *diag)
+{
+	struct ml_op_view v = { 0 };
+	struct ml_fast_head h;
+	struct ml_fast *f;
+	size_t at, k, i, n;
+	unsigned bits, eb;
+	int r = fast_op(u, b, &h, &v, diag);
+
+	if (r)
+		return r;
+	if (!u->fast)
+		u->fast = malloc(sizeof *u->fast);
+	f = u->fast;
+	if (!f)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	f->kern = ml_fast_code_best()->dec;
+	n = (size_t)b->n_out;
+	memcpy(f->in, b->code, b->n);
+	if (v.op == ML_OP_DIFF)
+		r = ml_src_read(u->bsrc, v.arg, f->out, n, diag);
+	if (!r && ml_fast_decode(f, &h, f->in, b->n, f->out, f->out, n))
+		r = ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"malformed fast block");
+	bits = h.w * 8u;
+	eb = ml_kind_ebits[ml_types[h.type].f[0].kind];
+	for (at = 0; !r && at < n; at += k) {
+		k = n - at < PIECE ? n - at : PIECE;
+		if (v.op == ML_OP_DIFF)
+			r = ml_src_read(u->bsrc, v.arg + at, u->base, k, diag);
+		for (i = 0; !r && v.op == ML_OP_DIFF && i < k; i += h.w)
+			ml_elem_store(f->out + at + i, h.w, ml_residual(bits,
+				eb, ml_elem_load(u->base + i, h.w),
+				ml_elem_load(f->out + at + i, h.w)));
+		if (!r)
+			r = ml_blockbuf_op(&u->buf, v.op, v.type, k / h.w,
+				v.arg + at, f->out + at, u->base, k, diag);
+	}
+	u->tpos += b->n_out;
+	return r;
+}
+
+static int look_fast(struct ml_unzip *u, const struct ml_block *b,
+	int (*tell)(void *, const struct ml_op_info *, struct ml_diag *),
+	void *arg, struct ml_diag *diag)
+{
+	struct ml_op_view v = { 0 };
+	struct ml_fast_head h;
+	struct ml_op_info o;
+	int r = fast_op(u, b, &h, &v, diag);
+
+	if (r)
+		return r;
+	tell_op(u, &v, &o);
+	o.cost = (uint64_t)b->n * 256;
+	u->tpos += b->n_out;
+	return tell(arg, &o, diag);
+}
+
 int ml_unzip_block(struct ml_unzip *u, const struct ml_block *b,
 	struct ml_diag *diag)
 {
+	if ((b->coder & 15) == ML_CODER_FAST)
+		return fast(u, b, diag);
 	return (b->coder & 15) ? ranged(u, b, NULL, NULL, diag) :
 		rebase(u, b, diag);
 }
@@ -398,6 +488,8 @@ int ml_unzip_look(struct ml_unzip *u, const struct ml_block *b,
 	int (*tell)(void *arg, const struct ml_op_info *o,
 	struct ml_diag *diag), void *arg, struct ml_diag *diag)
 {
+	if ((b->coder & 15) == ML_CODER_FAST)
+		return look_fast(u, b, tell, arg, diag);
 	return (b->coder & 15) ? ranged(u, b, tell, arg, diag) :
 		plain(u, b, tell, arg, diag);
 }

@@ -5,6 +5,7 @@
 
 #include "blockbuf.h"
 #include "coder.h"
+#include "fast_zip.h"
 #include "hdr.h"
 #include "match.h"
 #include "mldec.h"
@@ -16,9 +17,12 @@
 /* In class full the model begins anew after so many bytes of the target, so
  * that several threads can decode a patch; it costs less than 0.1 %. */
 #define PART (8u << 20)
+#define FAST_MIN 1024 /* bytes of an operation worth a fast block, */
+#define FAST_LIT 4096 /* and of literals */
 
 struct ml_zip {
 	struct ml_coder *coder;
+	struct ml_fast_zip *fast; /* NULL: as small as it gets */
 	struct ml_match *match; /* for data that come without operations */
 	struct ml_blockbuf buf;
 	struct ml_sink next;
@@ -32,15 +36,16 @@ struct ml_zip {
 	size_t ndata;
 };
 
-static int code(void *arg, const struct ml_block *plain, struct ml_diag *diag)
+static int range(struct ml_zip *z, const struct ml_block *plain,
+	struct ml_diag *diag)
 {
-	struct ml_zip *z = arg;
 	struct ml_block b = *plain;
 	size_t limit = b.n, n;
 	const uint8_t *p;
 	int r;
 
-	if (z->tpos >= z->fresh) {
+	/* among fast blocks each one anew: it is short, and threads go by */
+	if (z->tpos >= z->fresh || z->fast) {
 		z->fresh = z->tpos + PART;
 		z->reset = 1;
 	}
@@ -62,7 +67,94 @@ static int code(void *arg, const struct ml_block *plain, struct ml_diag *diag)
 	b.base = NULL;
 	b.nbase = 0;
 	z->tpos += b.n_out;
-	return z->next.block(z->next.ctx, &b, diag);
+	return z->fast ? ml_fast_zip_block(z->fast, &b, diag) :
+		z->next.block(z->next.ctx, &b, diag);
+}
+
+/* ----- fast blocks ------------------------------------------------------ */
+
+/* Bytes of one type, in blocks as large as they may be. */
+static int add_fast(struct ml_zip *z, struct ml_fast_in *in, uint64_t bytes,
+	struct ml_diag *diag)
+{
+	int r = ML_OK;
+
+	for (; !r && bytes; bytes -= in->n) {
+		in->n = bytes < ML_FAST_MAX ? (size_t)bytes : ML_FAST_MAX;
+		r = ml_fast_zip_add(z->fast, in, diag);
+		in->at += in->n;
+		in->data += in->n;
+		if (in->base)
+			in->base += in->n;
+		z->tpos += in->n;
+	}
+	return r;
+}
+
+/* Large operations become fast blocks, those between them range-coded ones. */
+static int fast(struct ml_zip *z, const struct ml_block *b,
+	struct ml_diag *diag)
+{
+	const uint8_t *p = b->code, *end = p + b->n, *start;
+	struct ml_block part = { .base = b->base, .window = b->window };
+	struct ml_fast_in in;
+	struct ml_op_view v;
+	int r = ML_OK, typed;
+
+	part.code = p;
+	while (!r && p < end) {
+		start = p;
+		r = ml_op_read(&p, end, &v, diag);
+		if (r)
+			return r;
+		typed = (v.op == ML_OP_DIFF || v.op == ML_OP_ALONE) &&
+			v.type < ML_FAST_TYPES && v.bytes >= FAST_MIN;
+		if (typed || (v.op == ML_OP_LIT && v.bytes >= FAST_LIT)) {
+			part.n = (size_t)(start - part.code);
+			r = part.n ? range(z, &part, diag) : ML_OK;
+			memset(&in, 0, sizeof in);
+			in.type = v.type;
+			in.data = v.data;
+			in.at = v.arg;
+			if (v.op == ML_OP_DIFF) {
+				in.base = part.base + part.nbase;
+				in.given = 1;
+			}
+			if (!r)
+				r = add_fast(z, &in, v.bytes, diag);
+			part.base += part.nbase + (in.given ? v.bytes : 0);
+			part.nbase = 0;
+			part.n_out = 0;
+			part.code = p;
+			continue;
+		}
+		part.n_out += v.bytes;
+		part.nbase += v.op == ML_OP_DIFF ? (size_t)v.bytes : 0;
+	}
+	part.n = (size_t)(p - part.code);
+	return !r && part.n ? range(z, &part, diag) : r;
+}
+
+static int code(void *arg, const struct ml_block *plain, struct ml_diag *diag)
+{
+	struct ml_zip *z = arg;
+
+	return z->fast ? fast(z, plain, diag) : range(z, plain, diag);
+}
+
+int ml_zip_fast(struct ml_zip *z, unsigned threads, struct ml_diag *diag)
+{
+	return ml_fast_zip_new(&z->fast, threads, &z->next, diag);
+}
+
+int ml_zip_pair(struct ml_zip *z, unsigned type, uint64_t at,
+	const uint8_t *base, const uint8_t *p, size_t n, struct ml_diag *diag)
+{
+	struct ml_fast_in in = { .type = type, .data = p, .base = base,
+		.at = at };
+	int r = ml_blockbuf_flush(&z->buf, diag);
+
+	return r ? r : add_fast(z, &in, n, diag);
 }
 
 int ml_zip_new(struct ml_zip **out, int cls, const struct ml_sink *next,
@@ -96,6 +188,7 @@ void ml_zip_free(struct ml_zip *z)
 	if (!z)
 		return;
 	ml_coder_free(z->coder);
+	ml_fast_zip_free(z->fast);
 	ml_match_free(z->match);
 	ml_blockbuf_free(&z->buf);
 	free(z->data);
@@ -152,7 +245,19 @@ static int data_out(struct ml_zip *z, struct ml_diag *diag)
 		n -= n % unit;
 	if (!n)
 		return ML_OK;
-	r = ml_match_run(z->match, z->data, n, z->type, gather, z, diag);
+	if (z->fast && n >= FAST_LIT) {
+		/* what has no planes is taken for bytes */
+		const unsigned type = z->type < ML_FAST_TYPES ? z->type : 1;
+		const size_t tail = type == z->type ? n % unit : 0;
+
+		r = gather(z, ML_OP_ALONE, type, (n - tail) /
+			ml_type_bytes(type), 0, z->data, NULL, n - tail, diag);
+		if (!r && tail)
+			r = gather(z, ML_OP_LIT, 0, tail, 0, z->data + n -
+				tail, NULL, tail, diag);
+	} else {
+		r = ml_match_run(z->match, z->data, n, z->type, gather, z, diag);
+	}
 	z->ndata -= n;
 	memmove(z->data, z->data + n, z->ndata);
 	return r;
@@ -242,5 +347,7 @@ int ml_zip_end(struct ml_zip *z, struct ml_diag *diag)
 		z->left = 0;
 		r = data_out(z, diag);
 	}
-	return r ? r : ml_blockbuf_flush(&z->buf, diag);
+	if (!r)
+		r = ml_blockbuf_flush(&z->buf, diag);
+	return r || !z->fast ? r : ml_fast_zip_end(z->fast, diag);
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# make.sh: makes the vectors good/range-* and stream/* anew with the programs
+# make.sh: makes the vectors good/range-*, good/fast-* and stream/* anew with the programs
 # of B/bin (make.py makes the others). Only for a new version of a format: what
 # was released must be read for ever. `make.sh pin` only notes what the encoder
 # writes now.
@@ -77,6 +77,18 @@ def archive(v, note):
 few = [0x3f000000 + (rnd(1 << 8) << 15) for _ in range(300)]
 write("zip", archive(few, b"first"), archive(drift(few, 2), b"second"))
 write("run", bytes(300), b"abc" * 200 + bytes(200))
+gauss = lambda: sum(rnd(1 << 20) for _ in range(6)) / (3 << 20) - 1
+flo = [struct.unpack("<I", struct.pack("<f", gauss() / 50))[0]
+	for _ in range(2400)]
+bf = [v >> 16 for v in flo]
+zero = bf[:900] + [0] * 300 + bf[1200:]
+few = bf[:]
+few[1111] += 1
+tensors = lambda b, f, z, s: [("b", "BF16", pack("H", b)),
+	("f", "F32", pack("I", f)), ("i", "I8", bytes(v >> 2 & 15 for v in f +
+	f)), ("s", "BF16", pack("H", s)), ("z", "BF16", pack("H", z))]
+write("planes", st(tensors(bf, flo, bf, bf), "one"),
+	st(tensors(drift(bf, 3), drift(flo, 99), zero, few), "two"))
 END
 
 # key FILE: its line of a vector.
@@ -115,6 +127,25 @@ if [ "${1-}" != pin ]; then
 		key patch patch
 		key target model.target
 	} >"$here/good/range-alone.hex"
+
+	rm -f "$here"/good/fast-*.hex
+	for n in planes; do
+		ml-diff -1 $n.base $n.target >patch
+		{
+			echo "why: $n, level 1"
+			echo 'status: 0'
+			key base $n.base
+			key patch patch
+			key target $n.target
+		} >"$here/good/fast-$n.hex"
+	done
+	ml-split planes.target | ml-zipnn -1 | ml-pack >patch
+	{
+		echo 'why: fast planes without a base'
+		echo 'status: 0'
+		key patch patch
+		key target planes.target
+	} >"$here/good/fast-alone.hex"
 
 	bad() { # NAME STATUS WHY; the stream is standard input
 		cat >bad
@@ -158,3 +189,5 @@ for n in model same text empty run swapped zip; do
 			sha256sum | cut -c 1-64)" "$n" $c
 	done
 done >"$here/encoder.sha256"
+printf '%s  planes fast\n' "$(ml-diff -1 planes.base planes.target |
+	sha256sum | cut -c 1-64)" >>"$here/encoder.sha256"
