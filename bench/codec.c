@@ -5,10 +5,11 @@
  * ZipNN's C core has them (here by libzstd, from whose frames only Huffman
  * remains). Speeds are MB/s of the model, medians.
  *
- *	codec [-j] [-n runs] model [base]
+ *	codec [-j] [-n runs] [-s name] model [base]
  *
  * Of the model the tensors of its commonest element type are taken, one behind
- * the other, and from the base those of the same names and sizes.
+ * the other, and from the base those of the same names and sizes. -s: only
+ * rows whose name has this in it.
  */
 #define ZSTD_STATIC_LINKING_ONLY
 #include <lz4.h>
@@ -26,6 +27,7 @@
 #define SLACK 4096
 
 static int runs = 7, as_json, rows;
+static const char *only;
 
 static struct {
 	uint8_t *data, *base; /* base NULL: alone */
@@ -288,6 +290,8 @@ static void row(const char *name, size_t (*to)(void), void (*from)(size_t))
 	size_t n = 0;
 	int i;
 
+	if (only && !strstr(name, only))
+		return;
 	for (i = 0; i < runs; i++) {
 		t = now();
 		n = to();
@@ -422,16 +426,18 @@ int main(int argc, char **argv)
 	struct file f, base;
 	int c;
 
-	while ((c = getopt(argc, argv, "jn:")) != -1) {
+	while ((c = getopt(argc, argv, "jn:s:")) != -1) {
 		if (c == 'j')
 			as_json = 1;
+		else if (c == 's')
+			only = optarg;
 		else if (c == 'n' && atoi(optarg) > 0 && atoi(optarg) <= 64)
 			runs = atoi(optarg);
 		else
-			die("usage: codec [-j] [-n runs] model [base]", "?");
+			die("usage: codec [-j] [-n runs] [-s name] model [base]", "?");
 	}
 	if (argc - optind < 1 || argc - optind > 2)
-		die("usage: codec [-j] [-n runs] model [base]", "?");
+		die("usage: codec [-j] [-n runs] [-s name] model [base]", "?");
 	open_file(&f, argv[optind]);
 	if (argc - optind == 2)
 		open_file(&base, argv[optind + 1]);

@@ -778,20 +778,16 @@ VI void masks(const struct ml_fast_resid *r, const struct low32 *l,
 	store(m + 24, masks32(l, wide32(sym + 48)));
 }
 
-V static void bits(const struct ml_fast_resid *r, const uint8_t *sym,
-	const uint8_t *left, size_t n, struct ml_fast_bits *b)
+VI void pack_bits(const struct ml_fast_resid *r, unsigned words,
+	const uint8_t *sym, const uint8_t *left, size_t n,
+	struct ml_fast_bits *b)
 {
 	const struct low32 l = low32(r);
-	const unsigned words = 8u * r->e.w;
 	uint64_t m[32], v, acc = b->acc;
 	unsigned have = b->n, k, j;
 	uint8_t *p = b->p;
 	size_t i;
 
-	if (!served(r)) {
-		ml_fast_code_scalar.bits(r, sym, left, n, b);
-		return;
-	}
 	for (i = 0; i < n; i += 64) {
 		masks(r, &l, sym + i, m);
 		for (j = 0; j < words; j++, left += 8) {
@@ -802,7 +798,7 @@ V static void bits(const struct ml_fast_resid *r, const uint8_t *sym,
 			memcpy(p, &acc, 8);
 			k += have;
 			p += k >> 3;
-			if (k >= 64) /* have is above 0 */
+			if (words > 16 && k >= 64) /* have is above 0 */
 				acc = v >> (64 - have);
 			else
 				acc >>= k & ~7u;
@@ -812,6 +808,17 @@ V static void bits(const struct ml_fast_resid *r, const uint8_t *sym,
 	b->p = p;
 	b->acc = acc;
 	b->n = have;
+}
+
+V static void bits(const struct ml_fast_resid *r, const uint8_t *sym,
+	const uint8_t *left, size_t n, struct ml_fast_bits *b)
+{
+	if (!served(r))
+		ml_fast_code_scalar.bits(r, sym, left, n, b);
+	else if (r->e.w == 2) /* at most 56 bits of a word */
+		pack_bits(r, 16, sym, left, n, b);
+	else
+		pack_bits(r, 32, sym, left, n, b);
 }
 
 /* Takes the bits of 64 elements apart. */
@@ -871,12 +878,12 @@ V static int resid(struct ml_fast_resid *r, const uint8_t *sym,
 		return ml_fast_scalar.resid(r, sym, base, out, n);
 	for (i = 0; i < k64; i += 64)
 		masks(r, &l, sym + i, m + i / 64 * words);
-	for (i = 0; i < k64; i += 64) {
-		r->pos = spread(r->bits, r->pos, m + i / 64 * words, words,
-			d + i / 64 * words);
-		if (r->pos > r->nbits)
-			return -1;
-	}
+	for (i = 0; i < k64 && r->pos <= r->nbits; i += 64)
+		r->pos = r->e.w == 2 ? spread(r->bits, r->pos, m + i / 64 * 16,
+			16, d + i / 64 * 16) : spread(r->bits, r->pos,
+			m + i / 64 * 32, 32, d + i / 64 * 32);
+	if (r->pos > r->nbits)
+		return -1;
 	for (i = 0; i < k64 && r->e.w == 2; i += 32) {
 		v = load((uint8_t *)d + 2 * i);
 		s = _mm512_and_si512(wide16(sym + i), _mm512_set1_epi16(31));

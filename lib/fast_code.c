@@ -15,14 +15,13 @@
 #define GROUP ML_FAST_GROUP
 #define CAP (ML_FAST_MAX + ML_FAST_MAX / 8 + 4096) /* of a payload in work */
 #define SHORT 512 /* elements: below, nothing pays for the states */
-#define BINS 128 /* half classes of up to 64 bits */
+#define CLASSES 15 /* that have symbols */
 #define MANY_SYMS 15 /* few enough for every kernel, where more gain little */
 
 /* What a sample says about a block as residuals. */
 struct guess {
-	unsigned e0;
 	uint32_t cnt[8][32];
-	uint8_t m[8];
+	uint8_t f[256];
 	uint64_t bits; /* of the block */
 };
 
@@ -31,6 +30,7 @@ struct ml_faster {
 	struct ml_fast_resid re;
 	struct ml_fast_div div;
 	struct guess guess;
+	uint32_t half[256]; /* 2^24 / (2 i + 1) */
 	uint8_t sym[ML_FAST_MAX + ML_FAST_SLACK]; /* of all elements */
 	uint8_t left[8 * ML_FAST_CHUNK + ML_FAST_SLACK];
 	uint8_t raw[ML_FAST_MAX + ML_FAST_SLACK]; /* planes; or bits */
@@ -45,10 +45,14 @@ struct ml_faster {
 int ml_faster_new(struct ml_faster **out, const struct ml_fast_code *code,
 	struct ml_diag *diag)
 {
+	uint32_t i;
+
 	*out = malloc(sizeof **out);
 	if (!*out)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	(*out)->k = code ? code : ml_fast_code_best();
+	for (i = 0; i < 256; i++)
+		(*out)->half[i] = (1u << 24) / (2 * i + 1);
 	return ML_OK;
 }
 
@@ -61,8 +65,8 @@ void ml_faster_free(struct ml_faster *x)
 
 /* Frequencies of n symbols, 256 in all: 1 to 255 for those counted, 0 for
  * others but the first one and, when `always`, esc. */
-static void normalise(const uint32_t *cnt, unsigned n, unsigned esc,
-	int always, uint8_t *f)
+static void normalise(const struct ml_faster *x, const uint32_t *cnt,
+	unsigned n, unsigned esc, int always, uint8_t *f)
 {
 	uint64_t total = 0, best, v;
 	unsigned i, at, sum = 0;
@@ -88,7 +92,7 @@ static void normalise(const uint32_t *cnt, unsigned n, unsigned esc,
 	}
 	for (; sum < 256; sum++) { /* where it helps most */
 		for (i = at = 0, best = 0; i < n; i++) {
-			v = ((uint64_t)c[i] << 20) / (2u * f[i] + 1);
+			v = (uint64_t)c[i] * x->half[f[i]];
 			if (f[i] && f[i] < 255 && v >= best)
 				best = v, at = i;
 		}
@@ -98,7 +102,7 @@ static void normalise(const uint32_t *cnt, unsigned n, unsigned esc,
 		for (i = 0, at = n, best = UINT64_MAX; i < n; i++) {
 			if (f[i] < 2)
 				continue;
-			v = ((uint64_t)c[i] << 20) / (2u * f[i] - 1);
+			v = (uint64_t)c[i] * x->half[f[i] - 1];
 			if (v < best)
 				best = v, at = i;
 		}
@@ -232,7 +236,7 @@ struct plan {
 };
 
 /* The symbols for values counted in cnt[0..2^v), at most `most` of them. */
-static void choose(struct plan *p, const uint32_t *cnt, unsigned nval,
+static void choose(const struct ml_faster *x, struct plan *p, const uint32_t *cnt, unsigned nval,
 	unsigned most, unsigned raw)
 {
 	uint32_t c[ML_FAST_SYMS], left = 0, total = 0, best, floor = UINT32_MAX;
@@ -263,14 +267,14 @@ static void choose(struct plan *p, const uint32_t *cnt, unsigned nval,
 		p->n = 1;
 	}
 	c[p->n] = left;
-	normalise(c, p->n + 1, p->n, 0, p->f);
+	normalise(x, c, p->n + 1, p->n, 0, p->f);
 	p->bits = price(c, p->f, p->n + 1, p->n, raw);
 	p->bits += (uint64_t)left * raw + (uint64_t)total * p->k;
 }
 
 /* How the block's n elements are split, from a histogram of their upper 8
  * bits. */
-static void plan(struct plan *p, unsigned type, const uint32_t *cnt)
+static void plan(const struct ml_faster *x, struct plan *p, unsigned type, const uint32_t *cnt)
 {
 	uint32_t folded[256];
 	struct plan t;
@@ -283,11 +287,11 @@ static void plan(struct plan *p, unsigned type, const uint32_t *cnt)
 	for (k = bits - 8; k <= bits - 4; k++) {
 		t.e = p->e;
 		t.k = k;
-		choose(&t, folded, 1u << (bits - k), ML_FAST_SYMS - 1, 8);
+		choose(x, &t, folded, 1u << (bits - k), ML_FAST_SYMS - 1, 8);
 		if (t.n > MANY_SYMS) {
 			struct plan few = t;
 
-			choose(&few, folded, 1u << (bits - k), MANY_SYMS, 8);
+			choose(x, &few, folded, 1u << (bits - k), MANY_SYMS, 8);
 			if (few.bits <= t.bits + t.bits / 512)
 				t = few;
 		}
@@ -368,7 +372,7 @@ static size_t planes(struct ml_faster *x, const struct ml_fast_in *in,
 	e.o = 0;
 	split(x, &e, data, n);
 	count_values(x->sym, n, cnt);
-	plan(&pl, in->type, cnt);
+	plan(x, &pl, in->type, cnt);
 	for (i = 0; i < 256; i++)
 		total += cnt[i];
 	/* seen early that nothing is gained */
@@ -404,82 +408,96 @@ static size_t planes(struct ml_faster *x, const struct ml_fast_in *in,
 
 /* ===== against a base =================================================== */
 
-/* From every sixteenth group: contexts, class windows, symbols; all of a small
- * block. */
-static void sample(struct guess *g, const struct ml_fast_in *in, size_t n)
+/* The greatest level that 1 of 200 elements reach, and for each context the
+ * class above which hardly any residual is, from some elements: every 64th
+ * group, or all of a small block. */
+static void windows(struct ml_fast_resid *re, const struct ml_fast_in *in,
+	size_t n)
 {
-	const size_t step = n < 8192 ? GROUP : 16 * GROUP;
-	struct ml_fast_elem e;
-	uint32_t exp[2048] = {0}, cnt[8][BINS] = {{0}}, total = 0, seen;
-	unsigned w, bits, c, s, top;
-	size_t i, j, k;
+	const size_t step = n < 16384 ? GROUP : 64 * GROUP;
+	const unsigned w = re->e.w, bits = w * 8u, eb = re->e.ebits;
+	uint32_t level[2048] = {0}, cnt[8][65] = {{0}}, total = 0, seen, c, k;
 	uint64_t b, d;
+	size_t i, j;
 
-	ml_fast_elem(&e, in->type);
-	w = e.w;
-	bits = w * 8u;
-	/* the greatest level that 1 of 200 elements reach */
 	for (i = 0; i < n; i += step)
 		for (j = i; j < n && j < i + GROUP; j++, total++) {
 			b = ml_elem_load(in->base + j * w, w);
-			if (e.ebits)
-				b = b >> (bits - 1 - e.ebits) &
-					((1u << e.ebits) - 1);
+			if (eb)
+				b = b >> (bits - 1 - eb) & ((1u << eb) - 1);
 			else
 				b = ml_bitlen(b >> (bits - 1) ?
 					~b & ml_elem_mask(bits) : b);
-			exp[b]++;
+			level[b]++;
 		}
-	for (g->e0 = 2047, seen = 0; g->e0; g->e0--) {
-		seen += exp[g->e0];
+	for (re->e0 = eb ? (1u << eb) - 1 : 64, seen = 0; re->e0; re->e0--) {
+		seen += level[re->e0];
 		if (seen * 200 > total)
 			break;
 	}
+	memset(re->m, 0, sizeof re->m);
+	re->m_any = 0;
+	if (bits <= 16) /* all classes have symbols */
+		return;
 	for (i = 0; i < n; i += step)
 		for (j = i; j < n && j < i + GROUP; j++) {
 			b = ml_elem_load(in->base + j * w, w);
 			d = ml_elem_load(in->data + j * w, w);
 			if (!in->given)
-				d = ml_residual(bits, e.ebits, b, d);
+				d = ml_residual(bits, eb, b, d);
 			if (d >> (bits - 1))
 				d = (0 - d) & ml_elem_mask(bits);
-			k = ml_bitlen(d);
-			cnt[ml_fast_context(&e, g->e0, b)][k < 2 ? k :
-				2 * (k - 1) + (d >> (k - 2) & 1)]++;
+			cnt[ml_fast_context(&re->e, re->e0, b)][ml_bitlen(d)]++;
 		}
-	memset(g->cnt, 0, sizeof g->cnt);
-	g->bits = 0;
 	for (c = 0; c < 8; c++) {
-		for (s = 0, seen = 0; s < BINS; s++)
-			seen += cnt[c][s];
-		/* the class above which hardly any is */
-		for (top = 2 * bits - 3, k = 0; top > 29 && bits > 16; top--) {
-			k += cnt[c][top];
-			if (k * 2000 > seen)
+		for (k = 0, seen = 0; k <= bits; k++)
+			seen += cnt[c][k];
+		for (k = bits - 1, total = 0; k > CLASSES; k--) {
+			total += cnt[c][k];
+			if (total * 2000 > seen)
 				break;
 		}
-		g->m[c] = (uint8_t)(bits > 16 && top > 29 ? top / 2 - 14 : 0);
-		for (s = 0; s < BINS; s++) {
-			/* class of s, less the bits that make none */
-			const unsigned cl = s < 2 ? s : s / 2 + 1;
-			const unsigned m = g->m[c];
-			unsigned to;
+		re->m[c] = (uint8_t)(seen && k > CLASSES ? k - CLASSES : 0);
+		re->m_any |= re->m[c];
+	}
+}
 
-			if (cl <= m)
-				to = 0;
-			else if (cl == m + 1)
-				to = 1;
-			else
-				to = 2 * (cl - m - 1) + (s & 1);
-			if (cl > bits - 1 || to > 29)
-				to = ML_FAST_ESCAPE;
-			g->cnt[c][to] += cnt[c][s];
-			if (to == ML_FAST_ESCAPE)
-				g->bits += (uint64_t)cnt[c][s] * (bits + 8);
-			else if (to || m)
-				g->bits += (uint64_t)cnt[c][s] *
-					((to < 2 ? 0 : to / 2 - 1) + m + 1);
-		}
+/* Symbols of every sixteenth group, and what the block would cost; all of a
+ * small one. */
+static void sample(struct ml_faster *x, const struct ml_fast_in *in, size_t n)
+{
+	const size_t step = n < 8192 ? GROUP : 16 * GROUP;
+	struct ml_fast_resid *re = &x->re;
+	struct guess *g = &x->guess;
+	const unsigned w = re->e.w;
+	uint32_t total = 0, c, s;
+	size_t i, j, k;
+
+	memset(g, 0, sizeof *g);
+	for (i = 0; i < n; i += step) {
+		const struct ml_fast_code *code = n - i < GROUP ?
+			&ml_fast_code_scalar : x->k;
+
+		k = n - i < GROUP ? n - i : GROUP;
+		code->classes(re, in->base + i * w, in->data + i * w,
+			in->given, k, x->sym, x->left);
+		for (j = 0; j < k; j++)
+			g->cnt[x->sym[j] >> 5][x->sym[j] & 31]++;
+		total += (uint32_t)k;
+	}
+	for (c = 0; c < 8; c++) {
+		for (s = 2; s < ML_FAST_ESCAPE; s++)
+			if (s / 2 + 1 + re->m[c] > w * 8 - 1) {
+				g->cnt[c][ML_FAST_ESCAPE] += g->cnt[c][s];
+				g->cnt[c][s] = 0;
+			}
+		normalise(x, g->cnt[c], 32, ML_FAST_ESCAPE, 1, g->f + c * 32);
+		g->bits += price(g->cnt[c], g->f + c * 32, 32, ML_FAST_ESCAPE,
+			0);
+		for (s = re->m[c] ? 0 : 1; s < ML_FAST_ESCAPE; s++)
+			g->bits += (uint64_t)g->cnt[c][s] *
+				((s < 2 ? 0 : s / 2 - 1) + re->m[c] + 1);
+		g->bits += (uint64_t)g->cnt[c][s] * w * 8;
 	}
 	g->bits = total ? g->bits * n / total : 0;
 }
@@ -496,15 +514,8 @@ static size_t resid(struct ml_faster *x, const struct ml_fast_in *in,
 	unsigned c, s, w, pad;
 	uint64_t v, nbits;
 
-	ml_fast_elem(&re->e, in->type);
 	w = re->e.w;
-	re->e0 = x->guess.e0;
-	memcpy(re->m, x->guess.m, sizeof re->m);
-	for (re->m_any = 0, c = 0; c < 8; c++)
-		re->m_any |= re->m[c];
-	for (c = 0; c < 8; c++)
-		normalise(x->guess.cnt[c], 32, ML_FAST_ESCAPE, 1,
-			x->div.f + c * 32);
+	memcpy(x->div.f, x->guess.f, sizeof x->div.f);
 	divisors(&x->div, 8, 32);
 	for (at = 0; at < n; at += k) {
 		const uint8_t *bp = base + at * w, *dp = data + at * w;
@@ -567,9 +578,10 @@ static size_t resid(struct ml_faster *x, const struct ml_fast_in *in,
 /* ===== the choice ======================================================= */
 
 /* What the block would cost as it is, from a sample; bits. */
-static uint64_t alone(const struct ml_fast_in *in, size_t n)
+static uint64_t alone(const struct ml_faster *x, const struct ml_fast_in *in,
+	size_t n)
 {
-	const size_t step = n < 8192 ? GROUP : 16 * GROUP;
+	const size_t step = n < 8192 ? GROUP : 32 * GROUP;
 	uint32_t cnt[256] = {0}, total = 0;
 	struct ml_fast_elem e;
 	struct plan pl;
@@ -584,7 +596,7 @@ static uint64_t alone(const struct ml_fast_in *in, size_t n)
 				v <<= 1;
 			cnt[v >> (e.w * 8 - 8) & 255]++;
 		}
-	plan(&pl, in->type, cnt);
+	plan(x, &pl, in->type, cnt);
 	return total ? pl.bits * n / total : 0;
 }
 
@@ -651,27 +663,13 @@ static size_t encode(struct ml_faster *x, const struct ml_fast_in *in)
 	}
 	if (!in->base)
 		return planes(x, in, part.data, left, map, nmap);
-	sample(&x->guess, &part, left);
-	if (!in->given) {
-		uint64_t bits = x->guess.bits;
-		unsigned c;
-		uint8_t f[32];
-		uint32_t all = 0, s;
-		uint64_t cost = 0;
-
-		for (c = 0; c < 8; c++) {
-			normalise(x->guess.cnt[c], 32, ML_FAST_ESCAPE, 1, f);
-			cost += price(x->guess.cnt[c], f, 32, ML_FAST_ESCAPE,
-				0);
-			for (s = 0; s < 32; s++)
-				all += x->guess.cnt[c][s];
-		}
-		bits += all ? cost * left / all : 0;
-		if (alone(in, n) <= bits) {
-			part = *in;
-			part.base = NULL;
-			return planes(x, &part, in->data, n, NULL, 0);
-		}
+	x->re.e = e;
+	windows(&x->re, &part, left);
+	sample(x, &part, left);
+	if (!in->given && alone(x, in, n) <= x->guess.bits) {
+		part = *in;
+		part.base = NULL;
+		return planes(x, &part, in->data, n, NULL, 0);
 	}
 	return resid(x, in, part.base, part.data, left, map, nmap);
 }
