@@ -14,7 +14,8 @@
 #include "tree.h"
 #include "util.h"
 
-#define BUFFER 262144 /* of a FILE */
+#define BUFFER 65536 /* of a FILE that is written */
+#define AHEAD 4096 /* of one that is read: what is larger takes no way round */
 #define PIPE (1 << 20) /* asked of the kernel */
 
 static int line_up; /* a progress line is on the terminal */
@@ -310,9 +311,9 @@ void version(void)
 
 /* ===== input ============================================================ */
 
-static void widen(FILE *f)
+static void widen(FILE *f, size_t buffer)
 {
-	setvbuf(f, NULL, _IOFBF, BUFFER);
+	setvbuf(f, NULL, _IOFBF, buffer);
 #ifdef F_SETPIPE_SZ
 	/* fails on what is no pipe, and then it does not matter */
 	fcntl(fileno(f), F_SETPIPE_SZ, PIPE);
@@ -336,7 +337,7 @@ FILE *in_open(const char *path, int binary)
 		die(EX_SYSTEM, "cannot open '%s':", show(name, path));
 	if (binary)
 		refuse_terminal_in(fileno(f));
-	widen(f);
+	widen(f, AHEAD);
 	return f;
 }
 
@@ -547,7 +548,7 @@ void out_open(struct out *o, const char *path, int binary)
 	}
 	if (binary && isatty(fileno(o->f)))
 		die(EX_USAGE, "refusing to write binary to a terminal");
-	widen(o->f);
+	widen(o->f, BUFFER);
 }
 
 /* A rename is only safe from a crash when its directory is on the disk. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "ml.h"
 #include "bytes.h"
@@ -14,12 +15,53 @@
 static const uint8_t magic[8] = {
 	0xd3, 'm', 'l', 's', '\r', '\n', 0x1a, '\n'};
 
+#define LARGE 16384 /* bytes of a record that are not to be copied to a buffer */
+
+/* Writes the parts past the buffer of f, as far as that goes; moves over what
+ * was written. What is left, and why, put() finds out. */
+static void put_at_once(FILE *f, struct iovec *v, int n)
+{
+	const int fd = fileno(f);
+	ssize_t k;
+	int i;
+
+	if (fd < 0 || fflush(f) == EOF)
+		return;
+	for (i = 0; i < n;) {
+		k = writev(fd, v + i, n - i);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return;
+		for (; i < n && (size_t)k >= v[i].iov_len; i++) {
+			k -= (ssize_t)v[i].iov_len;
+			v[i].iov_len = 0;
+		}
+		if (i < n) {
+			v[i].iov_base = (uint8_t *)v[i].iov_base + k;
+			v[i].iov_len -= (size_t)k;
+		}
+	}
+}
+
 static int put(FILE *f, const void *p, size_t n, struct ml_diag *diag)
 {
 	errno = 0;
 	if (n > 0 && fwrite(p, 1, n, f) != n)
 		return ml_fail_errno(diag, "cannot write the stream");
 	return ML_OK;
+}
+
+/* writev(2) does not know that it writes to nothing there. */
+static struct iovec part(const void *p, size_t n)
+{
+	union {
+		const void *from;
+		void *to;
+	} u = {p};
+	struct iovec v = {u.to, n};
+
+	return v;
 }
 
 int ml_out_open(struct ml_out *o, FILE *f, const struct ml_head *h,
@@ -55,8 +97,9 @@ int ml_out_record2(struct ml_out *o, uint32_t tag, const void *a, size_t na,
 	const void *b, size_t nb, struct ml_diag *diag)
 {
 	uint8_t frame[8], end[4];
+	struct iovec v[4];
 	uint32_t crc;
-	int err;
+	int err = ML_OK, i;
 
 	if (na > ML_REC_MAX || nb > ML_REC_MAX - na)
 		return ml_fail(diag, ML_EINVAL, ML_NOWHERE,
@@ -68,13 +111,14 @@ int ml_out_record2(struct ml_out *o, uint32_t tag, const void *a, size_t na,
 	crc = ml_crc32(crc, a, na);
 	crc = ml_crc32(crc, b, nb);
 	ml_store32(end, crc);
-	err = put(o->f, frame, sizeof(frame), diag);
-	if (!err)
-		err = put(o->f, a, na, diag);
-	if (!err)
-		err = put(o->f, b, nb, diag);
-	if (!err)
-		err = put(o->f, end, sizeof(end), diag);
+	v[0] = part(frame, sizeof(frame));
+	v[1] = part(a, na);
+	v[2] = part(b, nb);
+	v[3] = part(end, sizeof(end));
+	if (na + nb >= LARGE)
+		put_at_once(o->f, v, 4);
+	for (i = 0; !err && i < 4; i++)
+		err = put(o->f, v[i].iov_base, v[i].iov_len, diag);
 	o->records++;
 	return err;
 }
