@@ -84,30 +84,28 @@ void ml_sha_update(struct ml_sha *s, const void *p, size_t n)
 	}
 }
 
+static void put32(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 24);
+	p[1] = (uint8_t)(v >> 16);
+	p[2] = (uint8_t)(v >> 8);
+	p[3] = (uint8_t)v;
+}
+
 const uint8_t *ml_sha_final(struct ml_sha *s)
 {
-	uint8_t *p = (uint8_t *)s->w, *q;
+	uint8_t *p = (uint8_t *)s->w, b = 0x80;
 	const uint32_t n = s->n;
-	unsigned at = n & 63, i;
+	unsigned i;
 
-	p[at++] = 0x80;
-	if (at > 56) {
-		memset(p + at, 0, 64 - at);
-		block(s);
-		at = 0;
-	}
-	memset(p + at, 0, 64 - at);
-	p[59] = (uint8_t)(n >> 29);
-	p[60] = (uint8_t)(n >> 21);
-	p[61] = (uint8_t)(n >> 13);
-	p[62] = (uint8_t)(n >> 5);
-	p[63] = (uint8_t)(n << 3);
+	do {
+		ml_sha_update(s, &b, 1);
+		b = 0;
+	} while ((s->n & 63) != 56);
+	put32(p + 56, n >> 29);
+	put32(p + 60, n << 3);
 	block(s);
-	for (i = 0, q = p; i < 8; i++, q += 4) {
-		q[0] = (uint8_t)(s->h[i] >> 24);
-		q[1] = (uint8_t)(s->h[i] >> 16);
-		q[2] = (uint8_t)(s->h[i] >> 8);
-		q[3] = (uint8_t)s->h[i];
-	}
+	for (i = 0; i < 8; i++)
+		put32(p + 4 * i, s->h[i]);
 	return p;
 }

@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""embedded.py PORT FIRMWARE OLD PATCH NEW [raw|xmodem|noise|sx|refuse]: boots the
-firmware in QEMU with OLD in its flash, sends PATCH and compares what it
-answers with NEW; or with "refuse", that it keeps OLD. COUNT=1 counts instructions instead of keeping time."""
+"""embedded.py PORT FIRMWARE OLD PATCH NEW [HOW]: boots the firmware in QEMU with
+OLD in its flash, sends PATCH and compares what it answers with NEW. HOW it is
+sent: raw, xmodem, noise (damaged blocks), sx; or refuse, and then it keeps OLD;
+or cut (host only): it loses its power in the middle, is asked from where to go
+on, and gets only the rest; or again, and then all of it. COUNT=1 counts
+instructions instead of keeping time."""
 import hashlib
 import importlib.util
 import os
@@ -26,13 +29,16 @@ MACHINES = {
     'cortex-m0plus': (['qemu-system-arm', '-M', 'mps2-an385'], 0x21000000),
     'riscv32': (['qemu-system-riscv32', '-M', 'virt', '-bios', 'none', '-m',
                  '64'], 0x81000000),
+    'lx106': (['qemu-system-xtensa', '-M', 'sim', '-cpu', 'lx106', '-m', '64',
+               '-semihosting'], 0x61000000),
 }
 SOH, EOT, ACK, NAK, CAN = 1, 4, 6, 0x15, 0x18
 
 
 class Device:
     def __init__(self, port, firmware, flash):
-        qemu, at = MACHINES.get(port.removesuffix('-int'), ([], 0))
+        qemu, at = MACHINES.get(
+            port.removesuffix('-int').removesuffix('-place'), ([], 0))
         args = [firmware, flash] if not qemu else qemu + [
             '-kernel', firmware, '-display', 'none', '-monitor', 'none',
             '-serial', 'stdio', '-device',
@@ -45,8 +51,10 @@ class Device:
     def put(self, data):
         self.p.stdin.write(data)
 
-    def get(self, seconds=20.0):
+    def get(self, seconds=20.0, silent=False):
         if not select.select([self.p.stdout], [], [], seconds)[0]:
+            if silent:
+                return None
             raise SystemExit('the device says nothing')
         c = self.p.stdout.read(1)
         if not c:
@@ -83,6 +91,19 @@ def packet(n, data):
         2, 'big')
 
 
+def say(d, p):
+    """Sends a good packet until it is answered. On a busy machine the device
+    may lose patience in the middle of it."""
+    for _ in range(20):
+        d.put(p)
+        answer = d.get(3, True)
+        while answer == ord('C'):
+            answer = d.get(3, True)
+        if answer not in (NAK, None):
+            return answer
+    raise SystemExit('the device does not understand')
+
+
 def xmodem(d, patch, noise):
     while d.get() != ord('C'):
         pass
@@ -95,10 +116,7 @@ def xmodem(d, patch, noise):
             spoilt[9 + n % 100] ^= 4
             bad = [bytes(spoilt), good[:50], good]
         for p in bad + [good]:
-            d.put(p)
-            answer = d.get()
-            while answer == ord('C') and p == good:
-                answer = d.get()
+            answer = say(d, p) if p == good else d.put(p) or d.get()
             if answer == CAN:
                 return
             if answer not in ((ACK,) if p == good else (NAK, ord('C'))):
@@ -108,6 +126,27 @@ def xmodem(d, patch, noise):
         d.put(bytes([EOT]))
         if d.get() != want:
             raise SystemExit('EOT was not understood')
+
+
+def cut(d, port, firmware, flash, patch, again):
+    """Sends half of it, and the rest to the device when it is on again."""
+    while d.get() != ord('C'):
+        pass
+    n = 1
+    for at in range(0, len(patch) // 2, 128):
+        say(d, packet(n, patch[at:at + 128]))
+        n += 1
+    d.stop()
+    d = Device(port, firmware, flash)
+    hello = d.line()
+    print('#', hello)
+    at = int(hello.partition(' resume ')[2].split()[0], 16)
+    if not 0 < at <= len(patch) // 2 + 128:
+        raise SystemExit('it does not go on')
+    print(f'# {len(patch) - at} of {len(patch)} bytes remain')
+    xmodem(d, patch if again else b'\xd3mlr' + at.to_bytes(4, 'little') +
+           patch[at:], False)
+    return d
 
 
 def raw(d, patch):
@@ -151,6 +190,8 @@ def main():
             start = time.monotonic()
             if how == 'raw':
                 raw(d, patch)
+            elif how in ('cut', 'again'):
+                d = cut(d, port, firmware, f.name, patch, how == 'again')
             elif how == 'sx':
                 sx(d, path)
             else:

@@ -34,12 +34,17 @@ p=g02m-ft-lowlr-safetensors-fp16
 
 for p in "${pairs[@]}"; do
 	read -r name old new <<<"$p"
-	"$BIN/ml-diff" -q -r 3 -c nano -o "$dir/$name" "$old" "$new" ||
+	"$BIN/ml-diff" -q -r 3 -c nano -o "$dir/$name" "$old" "$new" &&
+		"$BIN/ml-diff" -q -r 3 -c nano --in-place 4096 \
+			-o "$dir/$name-place" "$old" "$new" ||
 		echo "not ok $name: no patch"
 done
 
 send() { # port firmware name old new how
-	if python3 tests/embedded.py "$1" "$2" "$4" "$dir/$3" "$5" "$6" \
+	local patch=$dir/$3
+
+	[ "${1%-place}" = "$1" ] || patch=$patch-place
+	if python3 tests/embedded.py "$1" "$2" "$4" "$patch" "$5" "$6" \
 		>"$dir/log" 2>&1; then
 		echo "ok $1 $3 $6"
 		grep '^# updated' "$dir/log" | sed "s/sha256.*stack/stack/"
@@ -57,8 +62,9 @@ try() { # port firmware
 		how=xmodem
 		case $1-$name in
 		*-bytes) how='xmodem raw noise sx' ;;
+		host-tiny-kws* | host-place-tiny-kws*) how='raw cut again' ;;
 		*-int-tiny-kws*) how=refuse ;; # has scales as f32
-		cortex-m4-g02m* | host-g02m*) ;;
+		cortex-m4-g02m* | cortex-m4-place-g02m* | host-g02m*) ;;
 		*-g02m*) continue ;;
 		esac
 		for how in $how; do
@@ -71,7 +77,7 @@ try() { # port firmware
 	done
 }
 
-for port in host host-int; do
+for port in host host-int host-place; do
 	if make -s B="$B" "$B/embedded/$port/firmware" >"$dir/log" 2>&1; then
 		try $port "$B/embedded/$port/firmware"
 	else
@@ -79,10 +85,11 @@ for port in host host-int; do
 		cat "$dir/log"
 	fi
 done
-for port in cortex-m4 cortex-m4-int cortex-m0plus cortex-m0plus-int riscv32 \
-	riscv32-int; do
+for port in cortex-m4 cortex-m4-int cortex-m4-place cortex-m0plus \
+	cortex-m0plus-int riscv32 riscv32-int riscv32-place lx106 lx106-int; do
 	case $port in
 	riscv*) cc=riscv64-unknown-elf-gcc qemu=qemu-system-riscv32 ;;
+	lx106*) cc=xtensa-lx106-elf-gcc qemu=qemu-system-xtensa ;;
 	*) cc=arm-none-eabi-gcc qemu=qemu-system-arm ;;
 	esac
 	if ! command -v $cc >/dev/null; then

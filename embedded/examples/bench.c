@@ -8,11 +8,7 @@
 
 extern uint8_t ml_flash_mem[];
 
-static const struct ml_upd_conf conf = {
-	ml_hal_read, ml_hal_erase, ml_hal_program, 0, ML_HAL_BLOCK,
-	ML_HAL_SLOT, { 0, ML_HAL_SLOT },
-	{ 2 * ML_HAL_SLOT, 2 * ML_HAL_SLOT + ML_HAL_BLOCK }
-};
+static const struct ml_upd_conf conf = ML_HAL_CONF;
 
 static struct ml_upd upd;
 

@@ -13,7 +13,7 @@ BLOCK, SLOT = 4096, 1024 * 1024  # as in embedded/ports/hal.h
 def image(model, release=0):
     if len(model) > SLOT:
         sys.exit('factory.py: the model does not fit the slot')
-    flash = bytearray(b'\xff') * (2 * SLOT + 2 * BLOCK)
+    flash = bytearray(b'\xff') * (2 * SLOT + 8 * BLOCK)
     flash[:len(model)] = model
     body = struct.pack('<8I', 0x736d6c4d, 1, 0, len(model), release, 0, 0, 0)
     body += hashlib.sha256(model).digest()

@@ -4,6 +4,10 @@
  * flash. Says what it runs, then waits for XMODEM-CRC, or for 'R', a length
  * (four bytes, the lowest first) and so many bytes, of which every 128 are
  * acknowledged by ACK. Ends with a line, and begins again.
+ *
+ * What is sent is a patch. If the line says "resume N", it may also be the
+ * eight bytes D3 6D 6C 72 and N (four bytes, the lowest first), and then the
+ * patch from its byte N on.
  */
 #include <string.h>
 
@@ -14,11 +18,7 @@
 #define ACK 6
 #define CAN 0x18
 
-static const struct ml_upd_conf conf = {
-	ml_hal_read, ml_hal_erase, ml_hal_program, 0, ML_HAL_BLOCK,
-	ML_HAL_SLOT, { 0, ML_HAL_SLOT },
-	{ 2 * ML_HAL_SLOT, 2 * ML_HAL_SLOT + ML_HAL_BLOCK }
-};
+static const struct ml_upd_conf conf = ML_HAL_CONF;
 
 static struct ml_upd upd;
 static struct ml_xm line;
@@ -60,6 +60,8 @@ static void tell(const char *what, int r)
 			ml_hal_put((uint8_t)"0123456789abcdef"[b & 15]);
 		}
 	}
+	if (upd.taken)
+		number(" resume", upd.taken);
 	number(" stack", ml_hal_stack());
 	number(" clock", ml_hal_clock());
 	text("\n");
@@ -72,34 +74,47 @@ static void quiet(unsigned ms)
 		;
 }
 
-static int boot(void)
-{
-	int r;
-
-	ml_upd_init(&upd, &conf);
-	do
-		r = ml_upd_boot(&upd); /* feed the watchdog here */
-	while (r == ML_DEC_AGAIN);
-	return r;
-}
-
-/* Gives the updater a block. */
+/* Gives the updater some bytes. */
 static int take(const uint8_t *p, size_t n)
 {
 	size_t used;
 	int r;
 
 	do {
-		r = ml_upd_feed(&upd, p, n, &used); /* and here */
+		r = ml_upd_feed(&upd, p, n, &used); /* feed the watchdog here */
 		p += used;
 		n -= used;
 	} while (r == ML_DEC_AGAIN || (r == ML_DEC_MORE && n));
 	return r;
 }
 
+/* Whether the first ones say that the patch goes on: how many they are. */
+static unsigned goes_on(const uint8_t *p)
+{
+	static const uint8_t magic[4] = { 0xd3, 'm', 'l', 'r' };
+	unsigned i;
+
+	for (i = 0; i < 8; i++)
+		if (p[i] != (i < 4 ? magic[i] :
+			upd.taken >> 8 * (i - 4) & 255))
+			return 0;
+	return ml_upd_resume(&upd) < 0 ? 0 : 8;
+}
+
+static int boot(void)
+{
+	int r;
+
+	ml_upd_init(&upd, &conf);
+	do
+		r = ml_upd_boot(&upd); /* and here */
+	while (r == ML_DEC_AGAIN);
+	return r;
+}
+
 static int raw(void)
 {
-	uint32_t left = 0, i;
+	uint32_t left = 0, i, at;
 	int c, r = ML_DEC_MORE;
 
 	for (i = 0; i < 32; i += 8) {
@@ -113,7 +128,9 @@ static int raw(void)
 				return ML_DEC_EFORMAT;
 			line.buf[i] = (uint8_t)c;
 		}
-		r = take(line.buf, i);
+		at = line.begun || i < 8 ? 0 : goes_on(line.buf);
+		line.begun = 1;
+		r = take(line.buf + at, i - at);
 		ml_hal_put(r < 0 ? CAN : ACK);
 	}
 	return r;
@@ -123,6 +140,7 @@ static int raw(void)
 static int receive(void)
 {
 	enum ml_xm_event ev;
+	unsigned at;
 	int c, r = ML_DEC_MORE;
 
 	ml_xm_init(&line);
@@ -133,8 +151,10 @@ static int receive(void)
 		ev = c < 0 ? ml_xm_silence(&line) :
 			ml_xm_byte(&line, (uint8_t)c);
 		if (ev == ML_XM_BLOCK) {
-			if (r == ML_DEC_MORE)
-				r = take(line.buf, ML_XM_DATA);
+			if (r == ML_DEC_MORE) {
+				at = line.begun ? 0 : goes_on(line.buf);
+				r = take(line.buf + at, ML_XM_DATA - at);
+			}
 			/* The sender may have lost patience meanwhile. */
 			quiet(0);
 			if (r < 0) {
@@ -156,6 +176,11 @@ int main(void)
 {
 	int r = boot();
 
+	/* Power may have failed when all of the patch was there. */
+	if (r == ML_UPD_EHALF && !ml_upd_resume(&upd)) {
+		take(0, 0);
+		r = boot();
+	}
 	for (;;) {
 		tell("ready", r);
 		do

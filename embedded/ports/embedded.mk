@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: MIT
 # The device side: firmware for emulated boards, and its sizes. A port is a
 # compiler, its flags, a board's folder in embedded/ports and the machine of
-# QEMU that has it. One with -int has a decoder for integers only.
+# QEMU that has it. One with -int has a decoder for integers only, one with
+# -place updates in place, the others have two slots.
 
-PORTS = cortex-m4 cortex-m4-int cortex-m0plus cortex-m0plus-int riscv32 \
-	riscv32-int
+PORTS = cortex-m4 cortex-m4-int cortex-m4-place cortex-m0plus \
+	cortex-m0plus-int riscv32 riscv32-int riscv32-place lx106 lx106-int
 ARM = arm-none-eabi-gcc -mthumb
 RV32 = riscv64-unknown-elf-gcc -march=rv32imc_zicsr -mabi=ilp32
+LX106 = xtensa-lx106-elf-gcc -mlongcalls -mtext-section-literals
 
 cc-cortex-m4 = $(ARM) -mcpu=cortex-m4
 cc-cortex-m0plus = $(ARM) -mcpu=cortex-m0plus
 cc-riscv32 = $(RV32)
+cc-lx106 = $(LX106)
 board-cortex-m4 = cortex-m4
 board-cortex-m0plus = cortex-m4
 board-riscv32 = riscv32
+board-lx106 = lx106
 
 # -O of the ports, and what a device's decoder knows.
 EMB_OPT = -Os -fno-inline-functions-called-once
@@ -21,13 +25,16 @@ EMB_DEC = -DML_DEC_CLASS=1 -DML_DEC_OFF32
 # Element types: bytes, i8, i16, i32, f16, bf16, f32, u4; or without floats.
 EMB_ALL = -DML_DEC_TYPES=0x8ef
 EMB_INT = -DML_DEC_TYPES=0x80f -DML_DEC_HDR=112
+# What a variant of a port is compiled with.
+emb = $(if $(filter %-int,$1),$(EMB_INT),$(EMB_ALL)) \
+	-DML_UPD_IN_PLACE=$(if $(filter %-place,$1),1,0)
 EMB_FLAGS = $(EMB_OPT) $(WARN) -Werror -ffreestanding -fno-common \
 	-ffunction-sections -fdata-sections -fno-tree-loop-distribute-patterns \
 	-isystem embedded/ports/common/include -Iembedded $(EMB_DEC)
 EMB_SRC = mldec.c update.c mlsha.c xmodem.c examples/main.c \
 	ports/common/mem.c ports/common/sim.c flash/nor.c
 
-cpu = $(patsubst %-int,%,$1)
+cpu = $(patsubst %-place,%,$(patsubst %-int,%,$1))
 compiler = $(shell command -v $(firstword $(cc-$(call cpu,$1))))
 EMB_HAVE = $(foreach p,$(PORTS),$(if $(call compiler,$p),$p))
 
@@ -51,7 +58,7 @@ $(B)/embedded/$1/firmware.elf: $$(EMB_SRC:%=embedded/%) \
 	@rm -f $$(@D)/*
 	for c in $$(EMB_SRC) ports/common/sizes.c ports/$(board-$(call cpu,$1))/board.c; do \
 		$(cc-$(call cpu,$1)) $$(EMB_FLAGS) \
-			$(if $(filter %-int,$1),$(EMB_INT),$(EMB_ALL)) \
+			$(call emb,$1) \
 			-fcallgraph-info=su -c -o $$(@D)/`basename $$$$c .c`.o \
 			embedded/$$$$c || exit 1; \
 	done
@@ -66,19 +73,19 @@ $(foreach p,$(PORTS),$(eval $(call EMB_PORT,$p)))
 # with flash that does nothing else than store.
 $(B)/embedded/%/bench.elf: $(B)/embedded/%/firmware.elf \
 	embedded/examples/bench.c
-	$(cc-$(call cpu,$*)) $(EMB_FLAGS) $(if $(filter %-int,$*),$(EMB_INT),\
-		$(EMB_ALL)) -nostdlib -Wl,--gc-sections \
+	$(cc-$(call cpu,$*)) $(EMB_FLAGS) $(call emb,$*) -nostdlib -Wl,--gc-sections \
 		-T embedded/ports/$(board-$(call cpu,$*))/board.ld -o $@ \
 		embedded/examples/bench.c $(patsubst %,$(@D)/%.o,mldec update \
 		mlsha mem board) -lgcc
 
 # The same firmware as a program of this machine, for sanitizers.
-$(B)/embedded/host/firmware $(B)/embedded/host-int/firmware: \
+# Not relocated: what is in the journal is of one place in memory.
+$(B)/embedded/host/firmware $(B)/embedded/host-int/firmware \
+$(B)/embedded/host-place/firmware: \
 	$(wildcard embedded/*.[ch] embedded/*/*.[ch] embedded/ports/*/*.[ch])
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -D_POSIX_C_SOURCE=200809L -Iembedded \
-		$(EMB_DEC) $(if $(findstring -int,$@),$(EMB_INT),$(EMB_ALL)) \
-		-o $@ $(addprefix embedded/,mldec.c update.c mlsha.c xmodem.c \
+		$(EMB_DEC) $(call emb,$(notdir $(@D))) -fno-pie -no-pie -o $@ $(addprefix embedded/,mldec.c update.c mlsha.c xmodem.c \
 		examples/main.c flash/nor.c ports/host/board.c)
 
 .PHONY: embedded embedded-size

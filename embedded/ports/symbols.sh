@@ -15,6 +15,7 @@ nm="nm"
 case $(file -b "$1") in
 *ARM*) nm=arm-none-eabi-nm ;;
 *RISC-V*) nm=riscv64-unknown-elf-nm ;;
+*Xtensa*) nm=xtensa-lx106-elf-nm ;;
 esac
 strays=$(comm -23 \
 	<("$nm" -u "$@" | awk '$1 == "U" { print $2 }' | sort -u) \

@@ -12,19 +12,20 @@
 #include "test.h"
 #include "update.h"
 
-enum { BLOCK = 512, SLOT = 40 * BLOCK, MARKS = 2 * SLOT,
-	FLASH = MARKS + 2 * BLOCK };
+enum { BLOCK = 4096, SLOT = 12 * BLOCK, MARKS = 2 * SLOT,
+	JOURNAL = MARKS + 2 * BLOCK, SPARE = JOURNAL + 3 * BLOCK,
+	FLASH = SPARE + 2 * BLOCK };
 
 static uint8_t mem[FLASH], factory[FLASH];
 static uint32_t wear[FLASH / BLOCK];
 static struct ml_nor nor;
 
 /* Ways to get the order of things wrong. */
-static enum { RIGHT, BOTH_MARKS, IN_PLACE } order;
+static enum { RIGHT, BOTH_MARKS, SAME_SLOT, NO_JOURNAL, NO_SPARE } order;
 
 static uint32_t place(uint32_t off)
 {
-	return order == IN_PLACE && off < MARKS ? off % SLOT : off;
+	return order == SAME_SLOT && off < MARKS ? off % SLOT : off;
 }
 
 static int on_read(void *ctx, uint32_t off, void *dst, uint32_t n)
@@ -34,21 +35,43 @@ static int on_read(void *ctx, uint32_t off, void *dst, uint32_t n)
 
 static int on_erase(void *ctx, uint32_t off)
 {
-	if (order == BOTH_MARKS && off >= MARKS &&
+	if (order == BOTH_MARKS && off >= MARKS && off < JOURNAL &&
 		ml_nor_erase(ctx, off == MARKS ? MARKS + BLOCK : MARKS))
+		return -1;
+	if (order == NO_SPARE && off < SLOT && (ml_nor_erase(ctx, SPARE) ||
+		ml_nor_erase(ctx, SPARE + BLOCK)))
 		return -1;
 	return ml_nor_erase(ctx, place(off));
 }
 
 static int on_program(void *ctx, uint32_t off, const void *src, uint32_t n)
 {
+	if (order == NO_JOURNAL && off >= JOURNAL && off < SPARE)
+		return 0;
 	return ml_nor_program(ctx, place(off), src, n);
 }
 
-static const struct ml_upd_conf conf = {
-	on_read, on_erase, on_program, &nor, BLOCK, SLOT, { 0, SLOT },
-	{ MARKS, MARKS + BLOCK }
+#define COMMON on_read, on_erase, on_program, NULL, &nor, BLOCK, SLOT
+static const struct ml_upd_conf confs[] = {
+	/* two slots, and a journal at every block; without one; seldom */
+	{ COMMON, { 0, SLOT }, { MARKS, MARKS + BLOCK }, JOURNAL, 3 * BLOCK,
+		BLOCK, 0, 0 },
+	{ COMMON, { 0, SLOT }, { MARKS, MARKS + BLOCK }, 0, 0, 0, 0, 0 },
+	{ COMMON, { 0, SLOT }, { MARKS, MARKS + BLOCK }, JOURNAL, 2 * BLOCK,
+		2 * BLOCK, 0, 0 },
+	/* in place, with one spare block, with two */
+	{ COMMON, { 0, 0 }, { MARKS, MARKS + BLOCK }, JOURNAL, 2 * BLOCK, 0,
+		SPARE, 1 },
+	{ COMMON, { 0, 0 }, { MARKS, MARKS + BLOCK }, JOURNAL, 3 * BLOCK, 0,
+		SPARE, 2 },
 };
+enum { TWO, BARE, SELDOM, PLACE1, PLACE2, NCONF };
+static struct ml_upd_conf conf;
+
+static void configure(unsigned i)
+{
+	conf = confs[i];
+}
 
 /* A device as it leaves the factory: a model in slot 0. */
 static void make(const uint8_t *p, size_t n, unsigned release)
@@ -85,23 +108,34 @@ static int boot(struct ml_upd *u)
 	return r;
 }
 
-/* Boots and takes a patch, some bytes at a time. */
-static int update(struct ml_upd *u, const uint8_t *p, size_t n, size_t chunk)
+/* Feeds p[at..n), some bytes at a time. */
+static int feed(struct ml_upd *u, const uint8_t *p, size_t at, size_t n,
+	size_t chunk)
 {
 	unsigned long turns = 0;
-	size_t at = 0, k, used;
-	int r = boot(u);
+	size_t k, used;
+	int r;
 
-	if (r < 0 && r != ML_UPD_ENONE)
-		return r;
 	do {
 		k = n - at < chunk ? n - at : chunk;
 		r = ml_upd_feed(u, p + at, k, &used);
 		CHECK(used <= k);
 		at += used;
 		CHECK(++turns < 1000000);
+		if (turns > 1000000)
+			break;
 	} while (r == ML_DEC_AGAIN || (r == ML_DEC_MORE && at < n));
 	return r;
+}
+
+/* Boots and takes a patch. */
+static int update(struct ml_upd *u, const uint8_t *p, size_t n, size_t chunk)
+{
+	int r = boot(u);
+
+	if (r < 0 && r != ML_UPD_ENONE && r != ML_UPD_EHALF)
+		return r;
+	return feed(u, p, 0, n, chunk);
 }
 
 struct pair {
@@ -121,11 +155,40 @@ static int what(const struct ml_upd *u, const struct pair *p)
 	return 0;
 }
 
+/* What is written to the journal is of one place in memory. */
+static struct ml_upd u;
+
+static unsigned long went_on, sent; /* updates, and bytes of these */
+
+/* After a cut: the old model, the new one, or none for now, in place; then
+ * goes on, by what is left of the patch or (whole) by all of it. 0: it did
+ * not come out well. */
+static int recover(const struct pair *p, int whole)
+{
+	int r = boot(&u);
+
+	if (r == ML_UPD_EHALF ? !conf.nspare || !u.taken :
+		r != ML_DEC_DONE || !what(&u, p))
+		return 0;
+	if (r == ML_DEC_DONE && what(&u, p) == 2)
+		return 1;
+	if (u.taken && !whole) {
+		went_on++;
+		sent += p->npatch - u.taken;
+		if (u.taken > p->npatch || ml_upd_resume(&u))
+			return 0;
+		r = feed(&u, p->patch, u.taken, p->npatch, 128);
+	} else {
+		r = feed(&u, p->patch, 0, p->npatch, 128);
+	}
+	return r == ML_DEC_DONE && what(&u, p) == 2 &&
+		boot(&u) == ML_DEC_DONE && what(&u, p) == 2 && !u.taken;
+}
+
 /* Power fails at every operation. Returns how many cuts were tried, 0 when
  * one of them left something else than the old or the new model. */
 static unsigned long cuts(const struct pair *p, enum ml_nor_cut how)
 {
-	static struct ml_upd u;
 	unsigned long n;
 	int r;
 
@@ -139,26 +202,19 @@ static unsigned long cuts(const struct pair *p, enum ml_nor_cut how)
 		if (order == RIGHT)
 			CHECK(r == ML_UPD_EFLASH || r == ML_DEC_EIO);
 		ml_nor_power(&nor, 0, how);
-		if (boot(&u) != ML_DEC_DONE || !what(&u, p))
+		if (!recover(p, n & 1))
 			return 0;
-		/* and the update can still be made */
-		if (order == RIGHT && what(&u, p) == 1) {
-			r = update(&u, p->patch, p->npatch, 128);
-			CHECK(r == ML_DEC_DONE);
-			CHECK(boot(&u) == ML_DEC_DONE && what(&u, p) == 2);
-		}
 		if (order == RIGHT)
 			CHECK(!nor.fault);
 	}
 	CHECK(r == ML_DEC_DONE && what(&u, p) == 2 && !nor.fault);
-	CHECK(boot(&u) == ML_DEC_DONE && what(&u, p) == 2);
+	CHECK(boot(&u) == ML_DEC_DONE && what(&u, p) == 2 && !u.taken);
 	return n - 1;
 }
 
 /* Power fails again and again, until the update is there at last. */
 static void storm(const struct pair *p)
 {
-	static struct ml_upd u;
 	uint32_t seed, n;
 	int r;
 
@@ -168,12 +224,20 @@ static void storm(const struct pair *p)
 		for (n = 1; n < 1000; n++) {
 			ml_nor_power(&nor, n * (nor.seed >> 20) % 4096 + 1,
 				n & 1 ? ML_NOR_TORN : ML_NOR_WHOLE);
-			r = update(&u, p->patch, p->npatch, 61);
+			r = boot(&u);
+			if (u.taken && n % 3 && !ml_upd_resume(&u))
+				r = feed(&u, p->patch, u.taken, p->npatch, 61);
+			else
+				r = feed(&u, p->patch, 0, p->npatch, 61);
 			if (r == ML_DEC_DONE || r == ML_UPD_EBASE)
 				break;
+			CHECK(nor.dead);
 			ml_nor_power(&nor, 0, ML_NOR_WHOLE);
-			CHECK(boot(&u) == ML_DEC_DONE && what(&u, p));
+			r = boot(&u);
+			CHECK((r == ML_DEC_DONE && what(&u, p)) ||
+				(r == ML_UPD_EHALF && conf.nspare));
 		}
+		CHECK(n < 1000);
 		ml_nor_power(&nor, 0, ML_NOR_WHOLE);
 		CHECK(boot(&u) == ML_DEC_DONE && what(&u, p) == 2);
 		CHECK(!nor.fault);
@@ -181,13 +245,13 @@ static void storm(const struct pair *p)
 }
 
 /* All that is promised of one pair. */
-static void every(const struct pair *p, const char *name)
+static void every(const struct pair *p, const char *name, unsigned which)
 {
 	static const size_t chunk[] = { 1, 7, 128, 100000 };
-	static struct ml_upd u;
 	unsigned long whole, torn;
-	unsigned i;
+	unsigned i, most = 0;
 
+	configure(which);
 	make(p->old, p->nold, 3);
 	for (i = 0; i < 4; i++) {
 		reset();
@@ -196,39 +260,64 @@ static void every(const struct pair *p, const char *name)
 		CHECK(what(&u, p) == 2 && !nor.fault);
 		CHECK(u.slot == 1 && u.seq == 8 && u.page == 0);
 		CHECK(boot(&u) == ML_DEC_DONE && what(&u, p) == 2);
-		CHECK(u.slot == 1 && u.seq == 8 && u.page == 0);
+		CHECK(u.slot == 1 && u.seq == 8 && u.page == 0 && !u.taken);
 	}
-	for (i = 0; i < FLASH / BLOCK; i++)
-		CHECK(wear[i] <= 1 && (i >= SLOT / BLOCK || !wear[i]));
+	for (i = 0; i < SLOT / BLOCK; i++) /* once, once more if it moved */
+		CHECK(conf.nspare ? wear[i] <= 2 : !wear[i] &&
+			wear[SLOT / BLOCK + i] <= 1);
+	for (i = SPARE / BLOCK; i < FLASH / BLOCK; i++)
+		most = wear[i] > most ? wear[i] : most;
+	went_on = sent = 0;
 	whole = cuts(p, ML_NOR_WHOLE);
 	torn = cuts(p, ML_NOR_TORN);
-	CHECK(whole > 10 && torn > 10);
-	printf("# %s: %lu cuts whole, %lu torn\n", name, whole, torn);
+	CHECK(whole > 5 && torn > 5);
+	printf("# %s, %s: %lu cuts whole, %lu torn; %lu went on, with %lu of "
+		"%lu bytes on average; spare blocks erased %u times\n", name,
+		conf.nspare ? "in place" : "two slots", whole, torn, went_on,
+		went_on ? sent / went_on : 0, (unsigned long)p->npatch, most);
 	storm(p);
 }
 
 /* A wrong order must be found by what finds none in the right one. */
 static void wrong_order(const struct pair *p)
 {
+	configure(BARE);
 	make(p->old, p->nold, 0);
 	order = BOTH_MARKS;
 	CHECK(!cuts(p, ML_NOR_WHOLE));
 	CHECK(!cuts(p, ML_NOR_TORN));
-	order = IN_PLACE;
+	order = SAME_SLOT;
 	CHECK(!cuts(p, ML_NOR_WHOLE));
 	CHECK(!cuts(p, ML_NOR_TORN));
 	order = RIGHT;
 }
 
+static void wrong_place(const struct pair *p)
+{
+	unsigned i;
+
+	for (i = PLACE1; i <= PLACE2; i++) {
+		configure(i);
+		make(p->old, p->nold, 0);
+		order = NO_JOURNAL;
+		CHECK(!cuts(p, ML_NOR_WHOLE));
+		CHECK(!cuts(p, ML_NOR_TORN));
+		order = NO_SPARE;
+		CHECK(!cuts(p, ML_NOR_WHOLE));
+		CHECK(!cuts(p, ML_NOR_TORN));
+		order = RIGHT;
+	}
+}
+
 /* What is refused, and that nothing was erased then. */
 static void refusals(const struct small *s, const struct pair *p)
 {
-	static struct ml_upd u;
 	static struct small t;
 	static struct bytes b;
 	size_t i, body = s->patch.n;
 	int r;
 
+	configure(TWO);
 	make(p->old, p->nold, 3);
 	reset();
 	CHECK(ml_upd_feed((ml_upd_init(&u, &conf), &u), p->patch, 1, &i) < 0);
@@ -297,7 +386,6 @@ static void refusals(const struct small *s, const struct pair *p)
 /* A new slot that does not verify at boot is not used. */
 static void rolls_back(const struct pair *p)
 {
-	static struct ml_upd u;
 
 	make(p->old, p->nold, 3);
 	reset();
@@ -316,7 +404,6 @@ static void rolls_back(const struct pair *p)
 static void first(void)
 {
 	static struct bytes code, body, b;
-	static struct ml_upd u;
 	struct head h = { .version = 1, .cls = 1 };
 
 	put_lit(&code, "a model", 7);
@@ -373,27 +460,97 @@ static const char *env(const char *name, const char *none)
 	return getenv(name) ? getenv(name) : none;
 }
 
-/* A pair of files, by a patch of ml-diff. */
-static void real(const char *old, const char *new, const char *name)
+/* A pair of files, by a patch of ml-diff with these options. */
+static int diff(struct pair *p, const char *old, const char *new,
+	const char *options)
 {
 	char cmd[8192], out[256];
-	struct pair p;
 
 	snprintf(out, sizeof(out), "%s/update.%d", env("TMPDIR", "/tmp"),
 		(int)getpid());
-	snprintf(cmd, sizeof(cmd), "'%s/ml-diff' -q -r 3 -c nano -o '%s' '%s' '%s'",
-		env("BIN", "build/bin"), out, old, new);
+	snprintf(cmd, sizeof(cmd), "'%s/ml-diff' -q -r 3 %s -o '%s' '%s' '%s'",
+		env("BIN", "build/bin"), options, out, old, new);
 	CHECK(!system(cmd));
-	p.old = load(old, &p.nold);
-	p.new = load(new, &p.nnew);
-	p.patch = load(out, &p.npatch);
+	p->old = load(old, &p->nold);
+	p->new = load(new, &p->nnew);
+	p->patch = load(out, &p->npatch);
 	remove(out);
-	CHECK(p.nold && p.nnew && p.npatch);
-	if (p.nold && p.nnew && p.npatch)
-		every(&p, name);
-	free((void *)(uintptr_t)p.old);
-	free((void *)(uintptr_t)p.new);
-	free((void *)(uintptr_t)p.patch);
+	CHECK(p->nold && p->nnew && p->npatch);
+	return p->nold && p->nnew && p->npatch;
+}
+
+static void undiff(struct pair *p)
+{
+	free((void *)(uintptr_t)p->old);
+	free((void *)(uintptr_t)p->new);
+	free((void *)(uintptr_t)p->patch);
+}
+
+static void real(const char *old, const char *new, const char *name)
+{
+	struct pair p;
+
+	if (diff(&p, old, new, "-c nano"))
+		every(&p, name, TWO);
+	undiff(&p);
+	if (diff(&p, old, new, "-c nano --in-place 4096")) {
+		every(&p, name, PLACE1);
+		every(&p, name, PLACE2);
+		every(&p, name, SELDOM); /* it may also go to another slot */
+	}
+	undiff(&p);
+	/* what was not made for it is refused, before anything is erased */
+	if (diff(&p, old, new, "-c nano --in-place 8192")) {
+	
+		configure(PLACE1);
+		make(p.old, p.nold, 3);
+		reset();
+		CHECK(update(&u, p.patch, p.npatch, 128) == ML_UPD_EPLACE);
+		CHECK(!nor.ops);
+	}
+	undiff(&p);
+}
+
+static void save(const char *path, const uint8_t *p, size_t n)
+{
+	FILE *f = fopen(path, "wb");
+
+	CHECK(f && fwrite(p, 1, n, f) == n);
+	if (f)
+		fclose(f);
+}
+
+/* Random bytes; the new ones have more before them and some changed, so that
+ * in place the old ones have to be moved up. */
+static void moved(void)
+{
+	static uint8_t old[30000], new[31700];
+	char a[256], b[256];
+	struct pair p;
+	uint32_t x = 1;
+	size_t i;
+
+	for (i = 0; i < sizeof(new); i++) {
+		x = x * 1664525 + 1013904223;
+		new[i] = (uint8_t)(x >> 24);
+	}
+	memcpy(old, new + 1700, sizeof(old));
+	for (i = 0; i < sizeof(new); i += 997)
+		new[i] ^= 0x55;
+	snprintf(a, sizeof(a), "%s/old.%d", env("TMPDIR", "/tmp"),
+		(int)getpid());
+	snprintf(b, sizeof(b), "%s/new.%d", env("TMPDIR", "/tmp"),
+		(int)getpid());
+	save(a, old, sizeof(old));
+	save(b, new, sizeof(new));
+	real(a, b, "moved");
+	if (diff(&p, a, b, "-c nano --in-place 4096")) {
+		CHECK(p.npatch < 3000); /* or it would not move */
+		wrong_place(&p);
+	}
+	undiff(&p);
+	remove(a);
+	remove(b);
 }
 
 int main(void)
@@ -413,11 +570,13 @@ int main(void)
 	p.nnew = s.target.n;
 	p.patch = s.patch.p;
 	p.npatch = s.patch.n;
-	every(&p, "small");
+	every(&p, "small", TWO);
+	every(&p, "small", BARE);
 	wrong_order(&p);
 	refusals(&s, &p);
 	rolls_back(&p);
 	first();
+	moved();
 	for (i = 0; i < 2; i++) {
 		snprintf(old, sizeof(old), "%s/%s/old.tflite",
 			env("MODELS", ""), name[i]);

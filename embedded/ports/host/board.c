@@ -1,29 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /* A device that is a program: its line is standard input and output, its
- * flash an image that it is given as argument (read, not written). */
+ * flash an image that it is given as argument. */
+#include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "flash/nor.h"
 #include "ports/hal.h"
 
-static uint8_t mem[ML_HAL_FLASH];
 static struct ml_nor nor;
 
 /* main() is the firmware's. */
 __attribute__((constructor)) static void load(int argc, char **argv)
 {
-	FILE *f = argc > 1 ? fopen(argv[1], "rb") : NULL;
+	const int fd = argc > 1 ? open(argv[1], O_RDWR) : -1;
+	uint8_t *mem = mmap(NULL, ML_HAL_FLASH, PROT_READ | PROT_WRITE,
+		MAP_SHARED, fd, 0);
 
-	memset(mem, 0xff, sizeof mem);
-	if (!f || !fread(mem, 1, sizeof mem, f))
+	if (fd < 0 || mem == MAP_FAILED)
 		exit(3);
-	fclose(f);
-	ml_nor_init(&nor, mem, sizeof mem, ML_HAL_BLOCK, 8, NULL);
+	ml_nor_init(&nor, mem, ML_HAL_FLASH, ML_HAL_BLOCK, 8, NULL);
 }
 
 int ml_hal_get(unsigned ms)
