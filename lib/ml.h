@@ -85,6 +85,9 @@ int ml_src_fd_head(struct ml_src **out, int fd, const void *head, size_t n,
 int ml_src_spool(struct ml_src **out, struct ml_diag *diag);
 int ml_src_append(struct ml_src *s, const void *p, size_t n,
 	struct ml_diag *diag);
+/* Bytes of a spool again, at `off`. */
+int ml_src_put(struct ml_src *s, uint64_t off, const void *p, size_t n,
+	struct ml_diag *diag);
 void ml_src_cut(struct ml_src *s, uint64_t size); /* a spool, to fewer bytes */
 /* Bytes that a function makes: read gives exactly n bytes at off, which lie
  * within size; free, when not NULL, is called with ctx at the end, and also
@@ -686,6 +689,11 @@ int ml_pack_span(struct ml_packer *p, const struct ml_span *sp,
 	struct ml_diag *diag);
 int ml_pack_finish(struct ml_packer *p, const struct ml_patch_info *info,
 	FILE *f, struct ml_diag *diag);
+/* The same without writing anything a second time, if all blocks were such that
+ * this can be done: else both are NULL. The packer is then used up, and *patch
+ * is a view of *spool; both are to be freed. */
+int ml_pack_settle(struct ml_packer *p, const struct ml_patch_info *info,
+	struct ml_src **spool, struct ml_src **patch, struct ml_diag *diag);
 /* Packs the records of a stream behind HEAD, with its labels or without, and
  * fills *info but for its release; its wraps are those of `in`. Progress, when not NULL, is told the target
  * bytes done. */
@@ -695,7 +703,8 @@ int ml_pack_stream(struct ml_packer *p, struct ml_in *in, int labels,
 
 /* A finished patch in an unlinked temporary file. */
 struct ml_proven {
-	FILE *f;
+	FILE *f; /* or */
+	struct ml_src *spool;
 	struct ml_src *patch;
 };
 struct ml_proof {

@@ -7,61 +7,36 @@
  * copy of a whole file is one operation however it was cut on its way here.
  * The head of such an operation is known only at its end. Therefore the spool
  * holds pieces: data of one operation whose head is yet to be written, or
- * finished operations. A block adds at most three of them.
+ * finished operations, or whole records. A block adds at most three of them.
+ * Where operations end, the few that there mostly are become a record as well;
+ * if all is records in the end, the spool is the patch, but for its header.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "blockio.h"
 #include "bytes.h"
-#include "cast.h"
 #include "elem.h"
-#include "hdr.h"
 #include "mldec.h"
-#include "ops.h"
+#include "pack.h"
 
-#define COPY 65536
-#define NANO_MAX (UINT64_C(1) << 31) /* sizes of a nano patch are below */
-#define BLOCK_CODE_MAX (ML_CODE_MAX - ML_CODE_HEAD)
-
-enum piece_kind { P_OPS, P_OP, P_RANGE }; /* the last: any coder's */
-
-struct piece {
-	uint64_t n; /* bytes in the spool, in order of the pieces */
-	uint64_t out; /* target bytes that they make */
-	uint64_t arg; /* of an operation */
-	uint8_t kind; /* enum piece_kind */
-	uint8_t op, type; /* of an operation */
-	uint8_t coder; /* first byte of the record */
-};
-
-struct ml_packer {
-	struct ml_src *spool, *notes;
-	struct piece *piece;
-	size_t npiece, cap;
-	uint64_t made; /* target bytes */
-	uint64_t window;
-	uint64_t base_end; /* of what copies and residuals use */
-	int ranged; /* has range-coded records */
-	int fast; /* has fast ones */
-	int reset; /* for the next range-coded record */
-	uint8_t *buf; /* what a block adds to the spool */
-	size_t nbuf;
-};
+#define SMALL (1u << 18) /* bytes of operations that are written anew */
 
 int ml_pack_new(struct ml_packer **out, struct ml_diag *diag)
 {
+	static const uint8_t room[ML_HDR_MAX];
 	struct ml_packer *p = calloc(1, sizeof(*p));
 	int err = ML_ENOMEM;
 
 	*out = NULL;
 	if (p)
-		p->buf = malloc(BLOCK_CODE_MAX);
+		p->buf = malloc(ML_RECORD_MAX);
 	if (!p || !p->buf)
 		ml_fail(diag, err, ML_NOWHERE, "out of memory");
 	else
 		err = ml_src_spool(&p->spool, diag);
+	if (!err)
+		err = ml_src_append(p->spool, room, sizeof(room), diag);
 	if (!err)
 		err = ml_src_spool(&p->notes, diag);
 	if (err) {
@@ -83,15 +58,15 @@ void ml_pack_free(struct ml_packer *p)
 	free(p);
 }
 
-static struct piece *last_piece(const struct ml_packer *p)
+static struct ml_piece *last_piece(const struct ml_packer *p)
 {
 	return p->npiece ? &p->piece[p->npiece - 1] : NULL;
 }
 
-static int push(struct ml_packer *p, const struct piece *piece,
+static int push(struct ml_packer *p, const struct ml_piece *piece,
 	struct ml_diag *diag)
 {
-	struct piece *more;
+	struct ml_piece *more;
 	size_t cap;
 
 	if (p->npiece == p->cap) {
@@ -208,7 +183,7 @@ static int place(struct ml_packer *p, const uint8_t *start,
 	const uint8_t *q, const uint8_t *end, const struct ml_op_view *v,
 	struct ml_diag *diag)
 {
-	struct piece *last = last_piece(p), new = {0};
+	struct ml_piece *last = last_piece(p), new = {0};
 	const size_t before = p->nbuf;
 
 	if (last && !p->reset && last->kind == P_OP &&
@@ -264,6 +239,118 @@ static int pack_plain(struct ml_packer *p, const struct ml_block *b,
 	return err ? err : ml_src_append(p->spool, p->buf, p->nbuf, diag);
 }
 
+/* ===== records ========================================================== */
+
+size_t ml_record_head(uint8_t *p, unsigned coder, uint64_t out, uint64_t n)
+{
+	size_t k = 0;
+
+	p[k++] = (uint8_t)coder;
+	k += ml_put_varint(p + k, out);
+	k += ml_put_varint(p + k, n);
+	return k;
+}
+
+size_t ml_piece_head(uint8_t p[ML_OP_HEAD_MAX], const struct ml_piece *t)
+{
+	uint64_t units = t->out;
+
+	if (t->kind != P_OP)
+		return 0;
+	if (t->op == ML_OP_DIFF)
+		units /= ml_type_bytes(t->type);
+	return ml_op_head(p, t->op, t->type, units, t->arg);
+}
+
+int ml_next_record(const struct ml_packer *p, struct ml_rec *r)
+{
+	uint8_t head[ML_OP_HEAD_MAX];
+	const struct ml_piece *t;
+
+	r->first = r->end;
+	r->out = r->n = 0;
+	if (r->end == p->npiece)
+		return 0;
+	r->coder = p->piece[r->end].coder;
+	r->whole = p->piece[r->end].kind == P_RECORD;
+	do {
+		t = &p->piece[r->end++];
+		r->out += t->out;
+		r->n += t->n + ml_piece_head(head, t);
+	} while (!r->whole && r->end < p->npiece &&
+		p->piece[r->end].kind != P_RECORD && !p->piece[r->end].coder);
+	return 1;
+}
+
+/* Whole records that lie at the end of the spool. */
+static int push_records(struct ml_packer *p, uint64_t n, uint64_t out,
+	struct ml_diag *diag)
+{
+	const struct ml_piece piece = {.kind = P_RECORD, .n = n, .out = out};
+	struct ml_piece *last = last_piece(p);
+
+	if (!last || last->kind != P_RECORD)
+		return push(p, &piece, diag);
+	last->n += n;
+	last->out += out;
+	return ML_OK;
+}
+
+/* The record r, whose data lie at *from, to *to. */
+static void build(const struct ml_packer *p, const struct ml_rec *r,
+	const uint8_t **from, uint8_t **to)
+{
+	uint8_t *start = *to;
+	size_t i;
+
+	*to += ml_record_head(*to, r->coder, r->out, r->n);
+	for (i = r->first; i < r->end; i++) {
+		*to += ml_piece_head(*to, &p->piece[i]);
+		memcpy(*to, *from, (size_t)p->piece[i].n);
+		*to += p->piece[i].n;
+		*from += p->piece[i].n;
+	}
+	ml_store32(*to, ml_crc32(0, start, (size_t)(*to - start)));
+	*to += 4;
+}
+
+int ml_pack_close(struct ml_packer *p, struct ml_diag *diag)
+{
+	const size_t each = ML_REC_HEAD_MAX + ML_OP_HEAD_MAX + 4;
+	size_t first = p->npiece, room;
+	uint64_t n = 0, out = 0;
+	const uint8_t *from;
+	uint8_t *old, *new, *to;
+	struct ml_rec r;
+	int err;
+
+	while (first && p->piece[first - 1].kind != P_RECORD) {
+		n += p->piece[--first].n;
+		out += p->piece[first].out;
+	}
+	room = p->npiece - first;
+	if (room == 0 || n > SMALL || room > SMALL / each)
+		return ML_OK;
+	old = malloc((size_t)n * 2 + room * each + 1);
+	if (!old)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	from = old;
+	new = to = old + n;
+	err = ml_src_read(p->spool, ml_src_size(p->spool) - n, old, (size_t)n,
+		diag);
+	if (!err) {
+		for (r.end = first; ml_next_record(p, &r);)
+			build(p, &r, &from, &to);
+		p->npiece = first;
+		ml_src_cut(p->spool, ml_src_size(p->spool) - n);
+		err = push_records(p, (uint64_t)(to - new), out, diag);
+	}
+	if (!err)
+		err = ml_src_append(p->spool, new, (size_t)(to - new), diag);
+	free(old);
+	return err;
+}
+
 /* ===== blocks and labels ================================================ */
 
 /* A fast block: what it uses of the base. */
@@ -288,14 +375,13 @@ int ml_pack_block(struct ml_packer *p, const struct ml_block *b,
 	struct ml_diag *diag)
 {
 	const unsigned coder = b->coder & ML_RECORD_CODER;
-	struct piece piece = {0};
 	int err;
 
 	if (b->coder & ~(ML_RECORD_CODER | ML_RECORD_RESET) ||
 		(coder > ML_CODER_RANGE && coder != ML_CODER_FAST))
 		return ml_fail(diag, ML_EVERSION, ML_NOWHERE,
 			"unknown coder %u", b->coder);
-	if (b->n_out == 0 || b->n > BLOCK_CODE_MAX)
+	if (b->n_out == 0 || b->n > ML_BLOCK_CODE_MAX)
 		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 			"block of %zu bytes that makes %llu", b->n,
 			(unsigned long long)b->n_out);
@@ -311,13 +397,18 @@ int ml_pack_block(struct ml_packer *p, const struct ml_block *b,
 		if (err)
 			return err;
 	}
-	piece.kind = P_RANGE;
-	piece.n = b->n;
-	piece.out = b->n_out;
-	piece.coder = (uint8_t)(coder | (p->reset ? ML_RECORD_RESET : 0));
-	err = push(p, &piece, diag);
+	err = ml_pack_close(p, diag);
+	if (err)
+		return err;
+	p->nbuf = ml_record_head(p->buf, coder | (p->reset ? ML_RECORD_RESET : 0),
+		b->n_out, b->n);
+	memcpy(p->buf + p->nbuf, b->code, b->n);
+	p->nbuf += b->n;
+	ml_store32(p->buf + p->nbuf, ml_crc32(0, p->buf, p->nbuf));
+	p->nbuf += 4;
+	err = push_records(p, p->nbuf, b->n_out, diag);
 	if (!err)
-		err = ml_src_append(p->spool, b->code, b->n, diag);
+		err = ml_src_append(p->spool, p->buf, p->nbuf, diag);
 	p->ranged |= coder == ML_CODER_RANGE;
 	p->reset = 0;
 	p->made += b->n_out;
@@ -349,17 +440,6 @@ int ml_pack_literal(struct ml_packer *p, struct ml_src *s,
 	return err;
 }
 
-/* The head of a record; returns its length. */
-static size_t record_head(uint8_t *p, unsigned coder, uint64_t out, uint64_t n)
-{
-	size_t k = 0;
-
-	p[k++] = (uint8_t)coder;
-	k += ml_put_varint(p + k, out);
-	k += ml_put_varint(p + k, n);
-	return k;
-}
-
 /* What lies between tensors needs no label: that it has none says it. */
 int ml_pack_span(
 	struct ml_packer *p, const struct ml_span *sp, struct ml_diag *diag)
@@ -374,7 +454,7 @@ int ml_pack_span(
 	if (sp->rank > ML_RANK_MAX || sp->name_len > ML_NAME_MAX)
 		return ml_fail(diag, ML_EINVAL, ML_NOWHERE,
 			"span that no note can hold");
-	k = record_head(head, ML_CODER_NOTE, 0, n);
+	k = ml_record_head(head, ML_CODER_NOTE, 0, n);
 	rec = malloc(k + n + 4);
 	if (!rec)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
@@ -393,234 +473,5 @@ int ml_pack_span(
 	ml_store32(rec + k + n, ml_crc32(0, rec, k + n));
 	err = ml_src_append(p->notes, rec, k + n + 4, diag);
 	free(rec);
-	return err;
-}
-
-/* ===== the patch ======================================================== */
-
-/* The pieces of one record: [first, end). */
-struct rec {
-	size_t first, end;
-	uint64_t out, n;
-	unsigned coder;
-};
-
-/* The head of a piece in a record; 0 when it has none. */
-static size_t piece_head(uint8_t p[ML_OP_HEAD_MAX], const struct piece *t)
-{
-	uint64_t units = t->out;
-
-	if (t->kind != P_OP)
-		return 0;
-	if (t->op == ML_OP_DIFF)
-		units /= ml_type_bytes(t->type);
-	return ml_op_head(p, t->op, t->type, units, t->arg);
-}
-
-/* The record that begins with piece r->end. 0: there is none. */
-static int next_record(const struct ml_packer *p, struct rec *r)
-{
-	uint8_t head[ML_OP_HEAD_MAX];
-	const struct piece *t;
-
-	r->first = r->end;
-	r->out = r->n = 0;
-	if (r->end == p->npiece)
-		return 0;
-	r->coder = p->piece[r->end].coder;
-	do {
-		t = &p->piece[r->end++];
-		r->out += t->out;
-		r->n += t->n + piece_head(head, t);
-	} while (t->kind != P_RANGE && r->end < p->npiece &&
-		p->piece[r->end].kind != P_RANGE && !p->piece[r->end].coder);
-	return 1;
-}
-
-static int put(FILE *f, const void *b, size_t n, struct ml_diag *diag)
-{
-	errno = 0;
-	if (n && fwrite(b, 1, n, f) != n)
-		return ml_fail_errno(diag, "cannot write the patch");
-	return ML_OK;
-}
-
-/* Copies bytes of a spool; *crc goes on. */
-static int put_spool(FILE *f, struct ml_src *s, uint64_t off, uint64_t n,
-	uint8_t *buf, uint32_t *crc, struct ml_diag *diag)
-{
-	int err = ML_OK;
-
-	while (!err && n) {
-		const size_t k = n < COPY ? (size_t)n : COPY;
-
-		err = ml_src_read(s, off, buf, k, diag);
-		if (err)
-			break;
-		*crc = ml_crc32(*crc, buf, k);
-		err = put(f, buf, k, diag);
-		off += k;
-		n -= k;
-	}
-	return err;
-}
-
-static int put_record(struct ml_packer *p, const struct rec *r, uint64_t *off,
-	FILE *f, struct ml_diag *diag)
-{
-	uint8_t head[ML_REC_HEAD_MAX + ML_OP_HEAD_MAX];
-	uint32_t crc;
-	size_t k, i;
-	int err;
-
-	k = record_head(head, r->coder, r->out, r->n);
-	crc = ml_crc32(0, head, k);
-	err = put(f, head, k, diag);
-	for (i = r->first; !err && i < r->end; i++) {
-		const struct piece *t = &p->piece[i];
-
-		k = piece_head(head, t);
-		crc = ml_crc32(crc, head, k);
-		err = put(f, head, k, diag);
-		if (!err)
-			err = put_spool(
-				f, p->spool, *off, t->n, p->buf, &crc, diag);
-		*off += t->n;
-	}
-	ml_store32(head, crc);
-	return err ? err : put(f, head, 4, diag);
-}
-
-/* The class that the header says, or an error. */
-static int class_of(const struct ml_packer *p,
-	const struct ml_patch_info *info, uint64_t body, struct ml_diag *diag)
-{
-	const int small = info->target_size < NANO_MAX && body < NANO_MAX &&
-		(!info->has_base || info->base_size < NANO_MAX);
-
-	if (ml_info_wrapped(info) || info->sum != ML_SHA256)
-		return ML_FULL;
-	if (p->fast && info->cls != ML_FULL)
-		return ml_fail(diag, ML_ELIMIT, ML_NOWHERE,
-			"fast blocks are of class full");
-	if (p->fast)
-		return ML_FULL;
-	if (!p->ranged)
-		return small ? ML_NANO : ML_MICRO;
-	if (!ml_dec_arena(info->cls))
-		return ml_fail(diag, ML_EINVAL, ML_NOWHERE,
-			"no such memory class");
-	if (info->cls == ML_NANO && !small)
-		return ml_fail(diag, ML_ELIMIT, ML_NOWHERE,
-			"2 GiB or more are too large for a nano patch");
-	return info->cls;
-}
-
-/* Appends a record with a note. */
-static int add_note(uint8_t **out, size_t *len, const uint8_t *note, size_t n,
-	struct ml_diag *diag)
-{
-	uint8_t head[ML_REC_HEAD_MAX], *p;
-	const size_t k = record_head(head, ML_CODER_NOTE, 0, n);
-
-	p = realloc(*out, *len + k + n + 4);
-	if (!p)
-		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
-	*out = p;
-	p += *len;
-	memcpy(p, head, k);
-	memcpy(p + k, note, n);
-	ml_store32(p + k + n, ml_crc32(0, p, k + n));
-	*len += k + n + 4;
-	return ML_OK;
-}
-
-/* The records that tell deflated parts and casts; none when there are none. */
-static int wraps_note(const struct ml_patch_info *info, uint8_t **out,
-	size_t *len, struct ml_diag *diag)
-{
-	uint8_t *map, *note;
-	size_t n;
-	int err;
-
-	*out = NULL;
-	*len = 0;
-	if (!ml_info_wrapped(info))
-		return ML_OK;
-	err = ml_map_encode(
-		&map, &n, &info->base_wraps, &info->target_wraps, diag);
-	if (!err) {
-		err = add_note(out, len, map, n, diag);
-		free(map);
-	}
-	if (err || !info->casts.n)
-		return err;
-	err = ml_cast_encode(&map, &n, &info->casts, diag);
-	if (err)
-		return err;
-	note = malloc(n + 1);
-	if (note) {
-		note[0] = ML_NOTE_CASTS;
-		memcpy(note + 1, map, n);
-		err = add_note(out, len, note, n + 1, diag);
-	} else {
-		err = ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
-	}
-	free(note);
-	free(map);
-	return err;
-}
-
-int ml_pack_finish(struct ml_packer *p, const struct ml_patch_info *info,
-	FILE *f, struct ml_diag *diag)
-{
-	const uint64_t target = info->target_wraps.n ?
-		info->target_wraps.image : info->target_size;
-	uint64_t base = info->has_base ? info->base_size : 0;
-	uint8_t head[ML_HDR_MAX];
-	uint64_t body = ml_src_size(p->notes), off = 0;
-	struct rec r;
-	uint32_t crc = 0;
-	uint8_t *note;
-	size_t nnote;
-	int cls, err;
-
-	if (info->has_base)
-		base = ml_info_base_image(info);
-	if (p->made != target)
-		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
-			"the blocks make %llu bytes, but the target has %llu",
-			(unsigned long long)p->made,
-			(unsigned long long)target);
-	if (p->base_end > base)
-		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
-			"the blocks use %llu bytes of the base, which has %llu",
-			(unsigned long long)p->base_end,
-			(unsigned long long)base);
-	if (info->release >> 63 || base >= ML_SIZE_MAX)
-		return ml_fail(diag, ML_EINVAL, ML_NOWHERE,
-			"number too large for a header");
-	for (r.end = 0; next_record(p, &r);)
-		body += record_head(head, r.coder, r.out, r.n) + r.n + 4;
-	err = wraps_note(info, &note, &nnote, diag);
-	if (err) {
-		free(note);
-		return err;
-	}
-	body += nnote;
-	cls = class_of(p, info, body, diag);
-	if (cls < 0) {
-		free(note);
-		return cls;
-	}
-	err = put(f, head, ml_hdr_put(head, info, cls, body, p->window), diag);
-	if (!err)
-		err = put(f, note, nnote, diag);
-	free(note);
-	if (!err)
-		err = put_spool(f, p->notes, 0, ml_src_size(p->notes), p->buf,
-			&crc, diag);
-	for (r.end = 0; !err && next_record(p, &r);)
-		err = put_record(p, &r, &off, f, diag);
 	return err;
 }

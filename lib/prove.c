@@ -115,6 +115,19 @@ static int scratch(FILE **f, struct ml_diag *diag)
 	return err;
 }
 
+static int rewrite(struct ml_packer *p, const struct ml_patch_info *info,
+	struct ml_proven *out, struct ml_diag *diag)
+{
+	int err = scratch(&out->f, diag);
+
+	if (!err)
+		err = ml_pack_finish(p, info, out->f, diag);
+	errno = 0;
+	if (!err && fflush(out->f) == EOF)
+		err = ml_fail_errno(diag, "cannot write the patch");
+	return err ? err : ml_src_fd(&out->patch, fileno(out->f), diag);
+}
+
 int ml_pack_proven(struct ml_packer *p, const struct ml_patch_info *info,
 	struct ml_src *base, const struct ml_proof *how,
 	struct ml_proven *out, struct ml_diag *diag)
@@ -123,15 +136,9 @@ int ml_pack_proven(struct ml_packer *p, const struct ml_patch_info *info,
 	int err;
 
 	out->f = NULL;
-	out->patch = NULL;
-	err = scratch(&out->f, diag);
-	if (!err)
-		err = ml_pack_finish(p, info, out->f, diag);
-	errno = 0;
-	if (!err && fflush(out->f) == EOF)
-		err = ml_fail_errno(diag, "cannot write the patch");
-	if (!err)
-		err = ml_src_fd(&out->patch, fileno(out->f), diag);
+	err = ml_pack_settle(p, info, &out->spool, &out->patch, diag);
+	if (!err && !out->patch)
+		err = rewrite(p, info, out, diag);
 	if (!err)
 		err = prove(out->patch, base, &pf, diag);
 	return err;
@@ -140,8 +147,9 @@ int ml_pack_proven(struct ml_packer *p, const struct ml_patch_info *info,
 void ml_proven_free(struct ml_proven *p)
 {
 	ml_src_free(p->patch);
+	ml_src_free(p->spool);
 	if (p->f)
 		fclose(p->f);
-	p->patch = NULL;
+	p->patch = p->spool = NULL;
 	p->f = NULL;
 }

@@ -130,24 +130,37 @@ int ml_src_spool(struct ml_src **out, struct ml_diag *diag)
 	return ML_OK;
 }
 
-int ml_src_append(
-	struct ml_src *s, const void *p, size_t n, struct ml_diag *diag)
+static int write_at(struct ml_src *s, uint64_t off, const uint8_t *b, size_t n,
+	struct ml_diag *diag)
 {
-	const uint8_t *b = p;
-
 	while (n > 0) {
-		const ssize_t k = pwrite(s->fd, b, n, (off_t)s->size);
+		const ssize_t k = pwrite(s->fd, b, n, (off_t)off);
 
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k < 0)
 			return ml_fail_errno(
 				diag, "cannot write a temporary file");
-		s->size += (uint64_t)k;
+		off += (uint64_t)k;
+		if (off > s->size)
+			s->size = off;
 		b += k;
 		n -= (size_t)k;
 	}
 	return ML_OK;
+}
+
+int ml_src_append(
+	struct ml_src *s, const void *p, size_t n, struct ml_diag *diag)
+{
+	return write_at(s, s->size, p, n, diag);
+}
+
+int ml_src_put(struct ml_src *s, uint64_t off, const void *p, size_t n,
+	struct ml_diag *diag)
+{
+	s->n = 0;
+	return write_at(s, off, p, n, diag);
 }
 
 void ml_src_cut(struct ml_src *s, uint64_t size)
