@@ -335,7 +335,7 @@ FILE *in_open(const char *path, int binary)
 		f = fopen(path, "rbe");
 	if (!f)
 		die(EX_SYSTEM, "cannot open '%s':", show(name, path));
-	if (binary)
+	if (binary && f == stdin)
 		refuse_terminal_in(fileno(f));
 	widen(f, AHEAD);
 	return f;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bytes.h"
 #include "crew.h"
@@ -298,7 +299,8 @@ static int at_end(struct job *j, struct ml_diag *diag)
 {
 	int err = ML_OK;
 
-	if (j->p.f && j->p.used == j->p.n)
+	/* a serial line goes on */
+	if (j->p.f && j->p.used == j->p.n && !isatty(fileno(j->p.f)))
 		err = ml_feed_fill(&j->p, diag);
 	if (!err && j->p.used < j->p.n)
 		err = ml_fail(diag, ML_EFORMAT, j->p.taken,

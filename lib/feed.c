@@ -3,12 +3,14 @@
  * them. */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "feed.h"
 
 int ml_feed_fill(struct ml_feed *f, struct ml_diag *diag)
 {
 	size_t room, got;
+	ssize_t r;
 	int err;
 
 	memmove(f->in, f->in + f->used, f->n - f->used);
@@ -16,10 +18,13 @@ int ml_feed_fill(struct ml_feed *f, struct ml_diag *diag)
 	f->used = 0;
 	room = sizeof(f->in) - f->n;
 	if (f->f) {
-		errno = 0;
-		got = fread(f->in + f->n, 1, room, f->f);
-		if (got < room && ferror(f->f))
+		/* What there is: a serial line has no end to wait for. */
+		do
+			r = read(fileno(f->f), f->in + f->n, room);
+		while (r < 0 && errno == EINTR);
+		if (r < 0)
 			return ml_fail_errno(diag, "cannot read the patch");
+		got = (size_t)r;
 	} else {
 		got = f->end - f->at < room ? (size_t)(f->end - f->at) : room;
 		err = ml_src_read(f->psrc, f->at, f->in + f->n, got, diag);

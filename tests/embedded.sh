@@ -85,6 +85,42 @@ for port in host host-int host-place; do
 		cat "$dir/log"
 	fi
 done
+# The glue for ESP-IDF and Zephyr compiles against what it uses of them, and
+# their build files name files that are there.
+for d in embedded/ports/esp-idf embedded/zephyr; do
+	for c in "$d"/*.c; do
+		if ${CC-cc} -std=c11 -Wall -Wextra -Werror -fsyntax-only \
+			-D_POSIX_C_SOURCE=200809L -DML_DEC_CLASS=1 \
+			-DML_DEC_OFF32 -Iembedded -I"$d" -Itests/stubs "$c" \
+			2>"$dir/log"; then
+			echo "ok $c"
+		else
+			echo "not ok $c"
+			cat "$dir/log"
+		fi
+	done
+	grep -oE '[./a-z_]+\.c\b' "$d/CMakeLists.txt" | while read -r c; do
+		[ -r "$d/$c" ] || echo "not ok $d: no $c"
+	done
+done
+
+# A gateway fetches what a device asks for, after a cut only what is left.
+for p in "${pairs[@]}"; do
+	read -r name old new <<<"$p"
+	[[ $name == tiny-kws* ]] || continue
+	for how in host:ranges host:whole host-place:ranges; do
+		patch=$dir/$name
+		[[ $how != *-place* ]] || patch=$patch-place
+		if python3 tests/gateway.py "$B/embedded/${how%:*}/firmware" \
+			"$old" "$patch" "$new" "${how#*:}" >"$dir/log" 2>&1; then
+			echo "ok gateway $how $name"
+			grep '^# the server' "$dir/log"
+		else
+			echo "not ok gateway $how $name"
+			cat "$dir/log"
+		fi
+	done
+done
 for port in cortex-m4 cortex-m4-int cortex-m4-place cortex-m0plus \
 	cortex-m0plus-int riscv32 riscv32-int riscv32-place lx106 lx106-int; do
 	case $port in
