@@ -60,7 +60,8 @@ enum ml_upd_status {
 	ML_UPD_EVERIFY = -24, /* what was written is not the target */
 	ML_UPD_ENONE = -25, /* no slot holds a model */
 	ML_UPD_EHALF = -26, /* an update in place has to go on first */
-	ML_UPD_EPLACE = -27 /* not made for replacing in place here */
+	ML_UPD_EPLACE = -27, /* not made for replacing in place here */
+	ML_UPD_ESIGN = -28 /* for accept: not signed as it should be */
 };
 
 /* The flash and how it is divided; may lie in ROM. Slots, marks, journal and

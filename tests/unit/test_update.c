@@ -4,6 +4,7 @@
  * and torn: what boots afterwards is the old model or the new one. Takes BIN,
  * the folder of the programs, and MODELS, one of real pairs.
  */
+#include <sodium.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -383,6 +384,51 @@ static void refusals(const struct small *s, const struct pair *p)
 	CHECK(boot(&u) == ML_DEC_DONE && what(&u, p) == 1);
 }
 
+/* A device with a key built in asks for a signature of the header, which has
+ * the digest of the target, before it erases anything. */
+static struct ml_pubkey trusted;
+
+static int signed_by(void *ctx, const struct ml_hdr *h, const uint8_t *p)
+{
+	struct ml_diag diag;
+
+	CHECK(ctx == &nor);
+	return ml_verify_header(h, p, &trusted, 1, 0, &diag) ? ML_UPD_ESIGN : 0;
+}
+
+static void signatures(const struct pair *p)
+{
+	static uint8_t buf[4096];
+	struct ml_seckey key = { .id = "a key id" };
+	struct ml_src *src;
+	struct ml_diag diag;
+	uint64_t off = 0;
+	size_t n = 0;
+	FILE *f = tmpfile();
+
+	CHECK(!crypto_sign_keypair(trusted.key, key.key));
+	memcpy(trusted.id, key.id, sizeof(key.id));
+	CHECK(!ml_src_spool(&src, &diag) &&
+		!ml_src_append(src, p->patch, p->npatch, &diag));
+	CHECK(f && !ml_sign_patch(src, &off, &key, f, &diag));
+	if (f) {
+		rewind(f);
+		n = fread(buf, 1, sizeof(buf), f);
+		fclose(f);
+	}
+	ml_src_free(src);
+	configure(TWO);
+	conf.accept = signed_by;
+	make(p->old, p->nold, 3);
+	reset();
+	CHECK(update(&u, p->patch, p->npatch, 128) == ML_UPD_ESIGN);
+	CHECK(!nor.ops);
+	trusted.key[5] ^= 1;
+	CHECK(update(&u, buf, n, 128) == ML_UPD_ESIGN && !nor.ops);
+	trusted.key[5] ^= 1;
+	CHECK(update(&u, buf, n, 128) == ML_DEC_DONE && what(&u, p) == 2);
+}
+
 /* A new slot that does not verify at boot is not used. */
 static void rolls_back(const struct pair *p)
 {
@@ -406,6 +452,7 @@ static void first(void)
 	static struct bytes code, body, b;
 	struct head h = { .version = 1, .cls = 1 };
 
+	configure(TWO);
 	put_lit(&code, "a model", 7);
 	put_record(&body, 0, 7, &code);
 	h.target = (const uint8_t *)"a model";
@@ -575,6 +622,7 @@ int main(void)
 	wrong_order(&p);
 	refusals(&s, &p);
 	rolls_back(&p);
+	signatures(&p);
 	first();
 	moved();
 	for (i = 0; i < 2; i++) {
