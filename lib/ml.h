@@ -566,7 +566,9 @@ int ml_zip_new(struct ml_zip **out, int cls, const struct ml_sink *next,
 	struct ml_diag *diag); /* cls: 1 nano, 2 micro, 3 full */
 void ml_zip_free(struct ml_zip *z);
 /* Before anything else: a block begins at every multiple of so many target
- * bytes, with a reset, so that a decoder can begin there. 0: nowhere. */
+ * bytes, with a reset, so that a decoder can begin there; but only where there
+ * are 4096 bytes of literals, elements or residuals since the last one. 0:
+ * nowhere. */
 void ml_zip_restart(struct ml_zip *z, uint64_t every);
 /* Before anything else, class full: large runs of elements become fast blocks
  * (coder 3), made by so many threads; 0: as many as there are processors. */

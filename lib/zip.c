@@ -20,6 +20,8 @@
 #define FAST_MIN 1024 /* bytes of an operation worth a fast block, */
 #define FAST_LIT 4096 /* and of literals */
 
+#define SINCE_MIN 4096 /* bytes of data that are worth a restart */
+
 struct ml_zip {
 	struct ml_coder *coder;
 	struct ml_fast_zip *fast; /* NULL: as small as it gets */
@@ -28,6 +30,7 @@ struct ml_zip {
 	struct ml_sink next;
 	uint64_t tpos; /* of the block in buf */
 	uint64_t every, made; /* restarts; bytes gathered so far */
+	uint64_t since; /* bytes of data since the last restart */
 	int reset; /* for the next block */
 	uint64_t fresh; /* from here on the model is reset */
 	unsigned type; /* of the data */
@@ -223,15 +226,17 @@ static int gather(void *arg, unsigned op, unsigned type, uint64_t units,
 		n = k * unit;
 		r = ml_blockbuf_op(&z->buf, op, type, k, at, data, base,
 			(size_t)n, diag);
+		z->since += data ? n : 0;
 		data = data ? data + n : NULL;
 		base = base ? base + n : NULL;
 		if (op == ML_OP_COPY || op == ML_OP_DIFF)
 			at += n;
 		z->made += n;
-		if (r || n < left)
+		if (r || n < left || z->since < SINCE_MIN)
 			continue;
 		r = ml_blockbuf_flush(&z->buf, diag);
 		z->reset = 1;
+		z->since = 0;
 	}
 	return r;
 }
