@@ -138,9 +138,12 @@ BENCH_MADE = $(if $(findstring $(B)/bench/steps/,$(BENCH_PAIRS)),$(B)/bench/step
 
 bench: all $(BENCH_MADE) ## speed against other tools, over BENCH_PAIRS
 	scripts/deps.sh bench
-	BIN=$(B)/bin bench/speed.py -o $(B)/bench \
-		$(if $(wildcard $(B)/bench/codec),-c $(B)/bench/codec) \
+	$(MAKE) $(B)/bench/codec
+	BIN=$(B)/bin bench/speed.py -o $(B)/bench -c $(B)/bench/codec \
 		$(BENCH_PAIRS)
+
+$(B)/bench/codec: $(B)/bench/codec.o $(B)/libmallorn.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lzstd -llz4
 
 $(B)/bench/steps/.done:
 	scripts/deps.sh steps

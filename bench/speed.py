@@ -355,6 +355,8 @@ def main():
         a.error('files come in pairs')
     if not shutil.which('hyperfine'):
         sys.exit('speed.py: no hyperfine; scripts/deps.sh bench')
+    if o.codec and not shutil.which(o.codec):
+        sys.exit('speed.py: no program ' + o.codec)
     pairs = []
     for old, new in zip(o.files[::2], o.files[1::2]):
         old, new = os.path.abspath(old), os.path.abspath(new)

@@ -260,6 +260,8 @@ static int data_out(struct ml_zip *z, struct ml_diag *diag)
 		if (!r && tail)
 			r = gather(z, ML_OP_LIT, 0, tail, 0, z->data + n -
 				tail, NULL, tail, diag);
+		if (!r) /* later copies count their distance across it */
+			r = ml_match_skip(z->match, z->data, n, 0, diag);
 	} else {
 		r = ml_match_run(z->match, z->data, n, z->type, gather, z, diag);
 	}

@@ -13,7 +13,7 @@ case ${1-build} in
 build) want=$build ;;
 check) want="$build bats jq mandoc shellcheck clang xxd zstd python3 minisign" ;;
 demo) want="$build $demo" ;;
-bench) want="$build $demo hyperfine lz4 xxhash jq time python3" ;;
+bench) want="$build $demo hyperfine lz4 libzstd-dev liblz4-dev xxhash jq time python3" ;;
 steps) want='python3-torch' ;;
 *)
 	echo "usage: deps.sh [build|check|demo|bench|steps]" >&2

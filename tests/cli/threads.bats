@@ -49,6 +49,11 @@ same() {
 	cmp out.1 old
 	ml-apply -T 3 -o file old patch
 	cmp file new
+	ml-diff -1 -q -T 1 old new >p
+	ml-diff -1 -q -T 3 old new >q
+	cmp p q
+	same 0 ml-apply old p
+	cmp out.1 new
 	ml-info patch >info # more than one part
 	[ "$(sed -n 's/.*records  range: \([0-9]*\) .*/\1/p' info)" -gt 3 ]
 }
@@ -122,6 +127,31 @@ same() {
 	ml-split target | ml-zipnn | ml-pack >p
 	same 0 ml-apply empty p
 	cmp out.1 target
+}
+
+# Small equal tensors among large ones that are coded as fast blocks.
+@test 'a model alone at level 1' {
+	python3 - <<-'END'
+		import json, random, struct
+		r = random.Random(5)
+		large = r.randbytes(300000)
+		small = r.randbytes(1024)
+		head, data = {}, b''
+		for i in range(12):
+		    p = small if i % 2 else large[i * 1000:]
+		    head['t%02d' % i] = {'dtype': 'BF16', 'shape': [len(p) // 2],
+		        'data_offsets': [len(data), len(data) + len(p)]}
+		    data += p
+		head = json.dumps(head).encode()
+		open('model', 'wb').write(struct.pack('<Q', len(head)) + head + data)
+	END
+	for n in 1 3; do
+		ml-split model | ml-zipnn -$n >coded
+		ml-zipnn -d coded | ml-join >out
+		cmp out model
+		ml-pack coded | ml-apply >out
+		cmp out model
+	done
 }
 
 @test 'memory: 32 MiB and 16 for each thread' {
