@@ -62,6 +62,15 @@ check-asan: ## the same tests under AddressSanitizer and UBSan
 	scripts/deps.sh check
 	$(MAKE) check-built B=$(B)/asan CFLAGS="-O1 -g $(SAN)"
 
+check-neon: ## the kernels for NEON, in an emulator
+	scripts/deps.sh neon
+	@mkdir -p $(B)
+	aarch64-linux-gnu-gcc -static $(WARN) -O2 $(DEFS) -o $(B)/test_fast_neon \
+		tests/unit/test_fast.c $(CORE) $(filter-out lib/fast_zip.c \
+		lib/fast_delta.c,$(wildcard lib/fast_*.c)) lib/cost.c \
+		lib/elem.c lib/err.c lib/ops.c
+	qemu-aarch64 $(B)/test_fast_neon
+
 check-long: ## all that takes longer: more faults, damage and memory, fuzzing
 	$(MAKE) check-asan
 	LONG=1 $(MAKE) check
@@ -136,6 +145,10 @@ BENCH_PAIRS = $(foreach t,bf16 fp32,$(foreach s,step0 step1,\
 
 BENCH_MADE = $(if $(findstring $(B)/bench/steps/,$(BENCH_PAIRS)),$(B)/bench/steps/.done)
 
+$(B)/bench/codec: bench/codec.c $(B)/libmallorn.a
+	@mkdir -p $(@D)
+	$(CC) -O3 $(DEFS) -o $@ $^ -lzstd -llz4 $(LIBS)
+
 bench: all $(BENCH_MADE) ## speed against other tools, over BENCH_PAIRS
 	scripts/deps.sh bench
 	$(MAKE) $(B)/bench/codec
@@ -193,6 +206,6 @@ help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1	/p' Makefile
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all bench demo check check-asan check-long check-built tests fuzz lint \
+.PHONY: all bench demo check check-asan check-neon check-long check-built tests fuzz lint \
 	bench-size bench-mem install uninstall dist clean help
 .SECONDARY:
