@@ -145,16 +145,14 @@ BENCH_PAIRS = $(foreach t,bf16 fp32,$(foreach s,step0 step1,\
 
 BENCH_MADE = $(if $(findstring $(B)/bench/steps/,$(BENCH_PAIRS)),$(B)/bench/steps/.done)
 
-$(B)/bench/codec: bench/codec.c $(B)/libmallorn.a
-	@mkdir -p $(@D)
-	$(CC) -O3 $(DEFS) -o $@ $^ -lzstd -llz4 $(LIBS)
-
 bench: all $(BENCH_MADE) ## speed against other tools, over BENCH_PAIRS
 	scripts/deps.sh bench
 	$(MAKE) $(B)/bench/codec
 	BIN=$(B)/bin bench/speed.py -o $(B)/bench -c $(B)/bench/codec \
 		$(BENCH_PAIRS)
 
+# What others are measured by here must be as fast as they can be.
+$(B)/bench/codec.o: CFLAGS += -O3
 $(B)/bench/codec: $(B)/bench/codec.o $(B)/libmallorn.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lzstd -llz4
 
