@@ -434,8 +434,7 @@ static int header(struct ml_upd *u)
 	u->taken = len;
 	/* The base's follows the target's. What else is in the header's place
 	 * is not needed any more. */
-	memmove(u->mem.hash.sum, h->target_sha,
-		h->flags & ML_HF_BASE ? 64 : 32);
+	memmove(u->mem.hash.sum, h->target_sha, 64);
 	return hash_begin(u, h->flags & ML_HF_BASE ? u->size : 0,
 		h->flags & ML_HF_BASE ? P_BASE : P_MARK);
 }
