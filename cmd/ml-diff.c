@@ -166,11 +166,12 @@ static void diff(struct ml_packer *p, const struct side *old,
 		to_relay.span = relay_span;
 	}
 	opt.log = o->verbose ? stderr : NULL;
-	opt.own = old->model.size;
 	opt.arg = &pr;
 	opt.page = o->page;
 	opt.lead = lead;
 	err = ml_zip_new(&zip, o->cls, &to_pack, &diag);
+	if (!err)
+		err = ml_zip_know(zip, &new->model, &diag);
 	if (err)
 		die_diag(new->path, err, &diag);
 	to_zip.ctx = zip;

@@ -477,6 +477,7 @@ ML_SIDE int range_op(struct ml_dec *d)
 		return type_known(s->type) ? GO_ON : ML_DEC_EVERSION;
 	case S_LEN:
 		r = begin(d, op, s->type, model_num(rc, s, kind[op], 0) + 1);
+		model_begin(s, op, d->tpos);
 		d->state = op == ML_OP_LIT || op == ML_OP_ALONE ?
 			S_RUN : S_ADDR;
 		return r;
@@ -564,6 +565,16 @@ static unsigned elements(struct ml_dec *d, unsigned kind, int alone,
 	}
 #endif
 #if ML_DEC_CLASS >= 3
+	if (d->type == ML_TYPE_MIXED) {
+		for (; i < m; i++, p++) {
+			if (rc.lim - rc.p < ML_DEC_LOOK && !last)
+				break;
+			*p = (uint8_t)model_mixed_elem(&rc, s, d->tpos + i,
+				alone ? 0 : *p, 0);
+		}
+		d->rc = rc;
+		return i;
+	}
 	/* Where code is cheap, a loop for each kind. */
 	switch (kind) {
 	case ML_K_U4: RUN(1, 0, 4, 1); break;
@@ -655,6 +666,7 @@ static int run_blocks(struct ml_dec *d, int last)
 	if (n > w - d->ahead)
 		n = w - d->ahead;
 	memcpy(d->buf + d->fill, d->bytes + d->ahead, n);
+	model_made(&d->st, d->op, d->type, n, 0);
 	d->ahead = (uint16_t)(d->ahead + n);
 	d->fill = (uint16_t)(d->fill + n);
 	d->tpos += n;
@@ -756,7 +768,7 @@ ML_SIDE int run_elements(struct ml_dec *d, int last)
 	unsigned kind, w, m, done;
 
 #if ML_DEC_CLASS >= 3
-	if (d->type >= ML_TYPE_BLOCK && d->coder == CODER_RANGE)
+	if (ml_type_block(d->type) && d->coder == CODER_RANGE)
 		return run_blocks(d, last);
 #endif
 	kind = t->f[d->field].kind;
@@ -796,6 +808,8 @@ ML_SIDE int run_elements(struct ml_dec *d, int last)
 	if (!d->fleft && ++d->field == t->nfield)
 		d->field = 0;
 	done *= w;
+	if (d->coder == CODER_RANGE)
+		model_made(&d->st, d->op, d->type, done, 0);
 	d->fill = (uint16_t)(d->fill + done);
 	d->tpos += done;
 	d->len -= done;
@@ -835,7 +849,8 @@ ML_SIDE int run_literals(struct ml_dec *d, int last)
 	for (i = 0; i < m; i++) {
 		if (rc->lim - rc->p < ML_DEC_LOOK && !last)
 			break;
-		d->buf[d->fill + i] = (uint8_t)model_lit(rc, &d->st, 0);
+		d->buf[d->fill + i] = (uint8_t)model_lit(rc, &d->st,
+			d->tpos + i, 0);
 	}
 	if (!i)
 		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
@@ -876,6 +891,8 @@ static int run(struct ml_dec *d, int last)
 		if (k <= 0)
 			return k ? ML_DEC_EIO : ML_DEC_FULL;
 		i = (unsigned)k;
+		if (!plain)
+			model_made(&d->st, d->op, 0, i, d->arg);
 		if (d->op == ML_OP_COPY)
 			d->arg += i;
 	} else {

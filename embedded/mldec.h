@@ -154,7 +154,7 @@ struct ml_dec_io {
 #define ML_ARENA_NANO 216
 #endif
 #define ML_ARENA_MICRO 14336
-#define ML_ARENA_FULL 1310720
+#define ML_ARENA_FULL 3145728
 size_t ml_dec_arena(int cls); /* 0 for an unknown class */
 
 /* Bytes that one step of decoding may need. */
@@ -209,11 +209,11 @@ struct ml_state {
 	uint8_t op; /* last op */
 	uint8_t k1, k2; /* classes of the last two elements */
 #if ML_DEC_CLASS >= 2
-	uint32_t hist; /* last four literal bytes, the newest lowest */
+	uint8_t last; /* literal byte */
 #endif
 #if ML_DEC_CLASS >= 3
 	uint16_t avg; /* of the last ml_qblock */
-	struct ml_mix *mix; /* in the arena; NULL: the class has none */
+	struct ml_mixed *mix; /* in the arena; NULL: the class has none */
 #endif
 };
 

@@ -1,30 +1,55 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Logistic mixing of the chances of literal bytes, class full of ml-patch(5):
- * the model's own and those in the context of the last one, two and three
- * literals, weighted by how well each did. The method is Matt Mahoney's
- * (lpaq1); integer arithmetic, the same on every machine.
+ * Context mixing, class full of ml-patch(5): the chance of each bit of a byte
+ * comes from several contexts at once, weighted by how well each did. The
+ * method is Matt Mahoney's (lpaq1): hashed slots, stretch and squash, a mixer
+ * that learns on line, and a last correction by what came of such chances.
+ * Integer arithmetic, the same on every machine. What the contexts are is
+ * said by mltext.h and mlbyte.h.
  */
 #ifndef ML_MIX_H
 #define ML_MIX_H
 
 #include <stdint.h>
+#include <string.h>
 
-#define ML_MIX_IN 4 /* chances that are mixed */
-#define ML_MIX_BITS 17 /* of the hash of longer contexts */
-#define ML_MIX_LIMIT 20 /* bits after which a chance learns no slower */
-#define ML_MIX_HEAVY (1 << 22) /* largest weight */
+#define ML_MIX_CTX 12 /* contexts, at most */
+#define ML_MIX_IN 16 /* inputs of the mixer: these, the match, a constant */
+#define ML_MIX_BITS 15 /* log2 of the lines of slots */
+#define ML_MIX_HEAVY ((1 << 20) - 64) /* largest weight: 16 */
+#define ML_MIX_AGES 256
+
+/* Weights of one kind of bytes, by the bit's number and the match's length,
+ * and by the bits before it; and how chances came true. */
+struct ml_mixer {
+	int32_t by_bit[32][ML_MIX_IN], by_tree[256][ML_MIX_IN];
+	uint16_t came[256][33]; /* chance of a 1, by the bits before it */
+	uint16_t match[32]; /* chance that the match is right, by its length */
+	uint8_t limit; /* bits after which a slot learns no slower */
+	uint8_t rate; /* of the weights */
+};
 
 struct ml_mix {
-	int32_t weight[256][ML_MIX_IN]; /* by the bits of the byte so far */
+	/* A line of 16 serves half a byte in one context. Chance of a 1 in
+	 * the high 22 bits, bits seen in the low 10. */
+	uint32_t slot[1 << ML_MIX_BITS][16];
+	struct ml_mixer text, byte;
 	int16_t stretch[4096];
-	/* Chance of a 0 in the high 11 bits and 5 bits' count of bits seen. */
-	uint16_t one[65536], two[1 << ML_MIX_BITS], three[1 << ML_MIX_BITS];
+	uint16_t pace[ML_MIX_AGES]; /* 65536 / (n + 1.5) */
+	/* Of the byte being coded. */
+	struct ml_mixer *x;
+	uint32_t ctx[ML_MIX_CTX];
+	uint32_t *line[ML_MIX_CTX];
+	unsigned n; /* of these */
+	unsigned m; /* 1 and its bits so far */
+	unsigned bit; /* their number */
+	int expect; /* the byte that the match says, or -1 */
+	unsigned sure; /* the match's length, at most 31 */
 	/* Of the bit being coded. */
-	uint16_t *used[ML_MIX_IN - 1];
-	int32_t in[ML_MIX_IN];
-	int32_t *w;
-	int32_t p;
+	int16_t in[ML_MIX_IN];
+	int32_t *w1, *w2;
+	int32_t p; /* the mixer's chance of a 1, 12 bits */
+	uint16_t *near; /* in came */
 };
 
 /* x / 2^n, rounded down, also for negative x > -2^30. */
@@ -54,6 +79,36 @@ static inline int32_t ml_mix_squash(int32_t d)
 	return (t[i] * (128 - w) + t[i + 1] * w + 64) >> 7;
 }
 
+static inline uint32_t ml_mix_hash(uint32_t a, uint32_t b)
+{
+	uint32_t h = a * 0x9e3779b1u ^ (b + 1) * 0x85ebca6bu;
+
+	h ^= h >> 15;
+	h *= 0x2c1b3c6du;
+	return h ^ h >> 12;
+}
+
+static inline void ml_mixer_reset(struct ml_mixer *x, unsigned limit,
+	unsigned rate)
+{
+	unsigned i, j;
+
+	for (j = 0; j < ML_MIX_IN; j++) {
+		for (i = 0; i < 32; i++)
+			x->by_bit[i][j] = 9800;
+		for (i = 0; i < 256; i++)
+			x->by_tree[i][j] = 9800;
+	}
+	for (i = 0; i < 256; i++)
+		for (j = 0; j < 33; j++)
+			x->came[i][j] = (uint16_t)(ml_mix_squash(
+				((int32_t)j - 16) * 128) * 16);
+	for (i = 0; i < 32; i++)
+		x->match[i] = 49152;
+	x->limit = (uint8_t)limit;
+	x->rate = (uint8_t)rate;
+}
+
 static inline void ml_mix_reset(struct ml_mix *x)
 {
 	int32_t d, i, j;
@@ -65,69 +120,127 @@ static inline void ml_mix_reset(struct ml_mix *x)
 	}
 	for (; i < 4096; i++)
 		x->stretch[i] = 2047;
-	for (i = 0; i < 256; i++)
-		for (j = 0; j < ML_MIX_IN; j++)
-			x->weight[i][j] = j ? 6000 : 60000;
-	for (i = 0; i < 65536; i++)
-		x->one[i] = 0x8000;
+	for (i = 0; i < ML_MIX_AGES; i++)
+		x->pace[i] = (uint16_t)(131072 / (2 * i + 3));
 	for (i = 0; i < 1 << ML_MIX_BITS; i++)
-		x->two[i] = x->three[i] = 0x8000;
+		for (j = 0; j < 16; j++)
+			x->slot[i][j] = 1u << 31;
+	ml_mixer_reset(&x->text, 60, 60);
+	ml_mixer_reset(&x->byte, 250, 28);
 }
 
-/* The chance of a 0, in 1/65536, of the next bit of a byte: m is 1 and its
- * bits so far, hist the bytes before it, own what the model says itself. */
-static inline uint32_t ml_mix_chance(struct ml_mix *x, uint32_t hist,
-	unsigned m, uint32_t own)
+/* Finds the lines for the next half of the byte. */
+static inline void ml_mix_half(struct ml_mix *x)
 {
-	const uint32_t mask = (1u << ML_MIX_BITS) - 1;
-	uint32_t h2 = (hist & 0xffff) * 0x9e3779b1u >> (32 - ML_MIX_BITS);
-	uint32_t h3 = (hist & 0xffffff) * 0x85ebca6bu >> (32 - ML_MIX_BITS);
-	int64_t dot = 0;
 	unsigned i;
 
-	x->used[0] = &x->one[(hist & 255) << 8 | m];
-	x->used[1] = &x->two[(h2 + m * 769u) & mask];
-	x->used[2] = &x->three[(h3 + m * 7919u) & mask];
-	x->w = x->weight[m];
-	x->in[0] = x->stretch[own >> 4];
-	for (i = 1; i < ML_MIX_IN; i++)
-		x->in[i] = x->stretch[(*x->used[i - 1] >> 5) * 2 + 1];
+	for (i = 0; i < x->n; i++)
+		x->line[i] = x->slot[ml_mix_hash(x->ctx[i], x->m) >>
+			(32 - ML_MIX_BITS)];
+}
+
+/* A byte begins: x->ctx, x->n, x->expect and x->sure have been set. */
+static inline void ml_mix_begin(struct ml_mix *x, struct ml_mixer *w)
+{
+	unsigned i;
+
+	x->x = w;
+	x->m = 1;
+	x->bit = 0;
 	for (i = 0; i < ML_MIX_IN; i++)
-		dot += (int64_t)x->w[i] * x->in[i];
-	if (dot > INT64_C(2047) << 16)
-		dot = INT64_C(2047) << 16;
-	if (dot < -(INT64_C(2047) << 16))
-		dot = -(INT64_C(2047) << 16);
-	x->p = ml_mix_squash(ml_mix_shift((int32_t)dot, 16));
-	if (x->p < 2)
-		x->p = 2;
-	if (x->p > 4093)
-		x->p = 4093;
-	return (uint32_t)x->p << 4;
+		x->in[i] = 0;
+	ml_mix_half(x);
+}
+
+/* Where a bit's slot lies in its line. */
+static inline unsigned ml_mix_at(const struct ml_mix *x)
+{
+	const unsigned k = x->bit & 3;
+
+	return 1u << k | (x->m & ((1u << k) - 1));
+}
+
+/* The chance of a 0, in 1/65536, of the next bit. */
+static inline uint32_t ml_mix_chance(struct ml_mix *x)
+{
+	struct ml_mixer *w = x->x;
+	const unsigned at = ml_mix_at(x);
+	int32_t dot = 0, d, p;
+	unsigned i;
+
+	for (i = 0; i < x->n; i++) {
+		const uint32_t s = x->line[i][at];
+
+		x->in[i] = s & 1023 ? x->stretch[s >> 20] : 0;
+	}
+	if (x->expect >= 0 &&
+		((unsigned)x->expect | 256) >> (8 - x->bit) != x->m)
+		x->expect = -1;
+	x->in[ML_MIX_CTX] = 0;
+	if (x->expect >= 0) {
+		d = x->stretch[w->match[x->sure] >> 4];
+		x->in[ML_MIX_CTX] = (int16_t)(
+			x->expect >> (7 - x->bit) & 1 ? d : -d);
+	}
+	x->in[ML_MIX_CTX + 1] = 80;
+	x->w1 = w->by_bit[(x->expect < 0 ? 0u : x->sure > 15 ? 3u :
+		x->sure > 7 ? 2u : 1u) * 8 + x->bit];
+	x->w2 = w->by_tree[x->m];
+	for (i = 0; i < ML_MIX_IN; i++) /* below 2^30 */
+		dot += ml_mix_shift(x->w1[i] + x->w2[i], 6) * x->in[i];
+	d = ml_mix_shift(dot, 11);
+	d = d > 2047 ? 2047 : d < -2047 ? -2047 : d;
+	x->p = ml_mix_squash(d);
+	/* what came of such chances after these bits */
+	d += 2048;
+	i = (unsigned)d >> 7;
+	p = (w->came[x->m][i] * (128 - (d & 127)) +
+		w->came[x->m][i + 1] * (d & 127)) >> 7;
+	x->near = &w->came[x->m][i + ((uint32_t)d >> 6 & 1)];
+	p = (x->p * 32 + p) / 3;
+	return (uint32_t)(65536 - (p < 16 ? 16 : p > 65520 ? 65520 : p));
+}
+
+static inline int32_t ml_mix_heavy(int32_t w)
+{
+	return w > ML_MIX_HEAVY ? ML_MIX_HEAVY :
+		w < -ML_MIX_HEAVY ? -ML_MIX_HEAVY : w;
 }
 
 static inline void ml_mix_learn(struct ml_mix *x, unsigned y)
 {
-	int32_t err = ((y ? 0 : 4095) - x->p) * 14;
+	struct ml_mixer *w = x->x;
+	const unsigned at = ml_mix_at(x);
+	const int32_t err = ((y ? 4095 : 0) - x->p) * w->rate;
+	const int32_t goal = y ? (1 << 22) - 1 : 0;
 	unsigned i;
 
 	for (i = 0; i < ML_MIX_IN; i++) {
-		x->w[i] += ml_mix_shift(x->in[i] * err + 0x8000, 16);
-		if (x->w[i] > ML_MIX_HEAVY)
-			x->w[i] = ML_MIX_HEAVY;
-		if (x->w[i] < -ML_MIX_HEAVY)
-			x->w[i] = -ML_MIX_HEAVY;
-	}
-	for (i = 0; i < ML_MIX_IN - 1; i++) {
-		uint32_t v = *x->used[i], p = v >> 5, n = v & 31;
+		const int32_t d = ml_mix_shift(x->in[i] * err + 0x8000, 16);
 
-		if (y)
-			p -= p * 2 / (2 * n + 3);
-		else
-			p += (2047 - p) * 2 / (2 * n + 3);
-		n += n < ML_MIX_LIMIT;
-		*x->used[i] = (uint16_t)(p << 5 | n);
+		x->w1[i] = ml_mix_heavy(x->w1[i] + d);
+		x->w2[i] = ml_mix_heavy(x->w2[i] + d);
 	}
+	for (i = 0; i < x->n; i++) {
+		uint32_t *s = &x->line[i][at], n = *s & 1023;
+		int32_t p = (int32_t)(*s >> 10);
+
+		p += ml_mix_shift(ml_mix_shift(goal - p, 7) * x->pace[n], 9);
+		*s = (uint32_t)p << 10 | (n + (n < w->limit));
+	}
+	if (x->expect >= 0) {
+		uint16_t *f = &w->match[x->sure];
+
+		if ((x->expect >> (7 - x->bit) & 1) == (int)y)
+			*f = (uint16_t)(*f + ((65535 - *f) >> 6));
+		else
+			*f = (uint16_t)(*f - (*f >> 6));
+	}
+	*x->near = (uint16_t)(y ? *x->near + ((65535 - *x->near) >> 6) :
+		*x->near - (*x->near >> 6));
+	x->m = x->m * 2 + y;
+	if (++x->bit == 4)
+		ml_mix_half(x);
 }
 
 #endif

@@ -21,7 +21,15 @@
 
 #include "mltype.h"
 #if ML_DEC_CLASS >= 3
-#include "mlmix.h"
+#include "mlbyte.h"
+#include "mltext.h"
+
+/* What class full remembers beside its chances. */
+struct ml_mixed {
+	struct ml_mix mix;
+	struct ml_text text;
+	struct ml_bytes bytes;
+};
 #endif
 
 /* ----- layouts: how many chances a memory class spends, and where -------- */
@@ -47,6 +55,7 @@ struct ml_set {
 struct ml_layout {
 	uint32_t nprob;
 	uint32_t lit; /* first chance of the literals; 0: coded as I8 */
+	uint32_t top; /* of the highest bits of numbers; 0: they are raw */
 	uint32_t block; /* of blocks; 0: their types are not of this class */
 	uint16_t op, flag, num, setf; /* first chances */
 	uint16_t seti, pair; /* int set after the float set, next pair */
@@ -55,16 +64,19 @@ struct ml_layout {
 	uint8_t pairs; /* of sets */
 	uint8_t litshift; /* of the last byte, as context of literals */
 	uint8_t banks; /* 1: one rate; 2: a fast and a slow one */
-	uint8_t mixed; /* literals are mixed, mlmix.h */
+	uint8_t mixed; /* bytes are mixed, mlmix.h */
 	struct ml_set f, i;
 };
 
 #define ML_NFLAG 4
+#define ML_NTOP 144u /* 3 for 6 kinds and 8 lengths of numbers */
 #define ML_LAYOUT(OPC, NK, D, PAIRS, LITC, LSH, BANKS, MIX, BLK, FS, IS, F, I) \
 	{ 7u * (OPC) + ML_NFLAG + (NK) * (D) + (PAIRS) * ((FS) + (IS)) + \
-		255u * (LITC) + (BLK), \
+		255u * (LITC) + (BLK) + ((BLK) ? ML_NTOP : 0), \
 	(LITC) ? 7u * (OPC) + ML_NFLAG + (NK) * (D) + \
 		(PAIRS) * ((FS) + (IS)) : 0, \
+	(BLK) ? 7u * (OPC) + ML_NFLAG + (NK) * (D) + \
+		(PAIRS) * ((FS) + (IS)) + 255u * (LITC) + (BLK) : 0, \
 	(BLK) ? 7u * (OPC) + ML_NFLAG + (NK) * (D) + \
 		(PAIRS) * ((FS) + (IS)) + 255u * (LITC) : 0, \
 	0, 7u * (OPC), 7u * (OPC) + ML_NFLAG, \
@@ -93,20 +105,20 @@ static const struct ml_layout ml_layouts[] = {
 		ML_MICRO_I(ML_SETL)),
 #endif
 #if ML_DEC_CLASS >= 3
-	ML_LAYOUT(6, 6, 20, 4, 4, 6, 2, 1, ML_B_NPROB, ML_FULL_F(ML_SET_SIZE),
+	ML_LAYOUT(6, 6, 20, 4, 0, 0, 2, 1, ML_B_NPROB, ML_FULL_F(ML_SET_SIZE),
 		ML_FULL_I(ML_SET_SIZE), ML_FULL_F(ML_SETL), ML_FULL_I(ML_SETL)),
 #endif
 };
 
 /* Bytes of the chances: per bank 16 bits each, and 8 for the slow one's age;
- * and of what mixes literals. */
+ * and of what mixes bytes. */
 static inline size_t ml_layout_bytes(const struct ml_layout *l)
 {
 	size_t n = (size_t)l->nprob * (l->banks == 2 ? 5 : 2);
 
 #if ML_DEC_CLASS >= 3
 	if (l->mixed)
-		n = (n + 7) / 8 * 8 + sizeof(struct ml_mix);
+		n = (n + 7) / 8 * 8 + sizeof(struct ml_mixed);
 #endif
 	return n;
 }
@@ -155,7 +167,7 @@ static void model_reset(struct ml_state *s, void *arena,
 	s->op = ML_OP_LIT;
 	s->k1 = s->k2 = 0;
 #if ML_DEC_CLASS >= 2
-	s->hist = 0;
+	s->last = 0;
 #endif
 #if ML_DEC_CLASS >= 3
 	s->avg = 0;
@@ -163,8 +175,10 @@ static void model_reset(struct ml_state *s, void *arena,
 	if (l->mixed) {
 		size_t at = ((size_t)l->nprob * 5 + 7) / 8 * 8;
 
-		s->mix = (struct ml_mix *)(void *)((uint8_t *)arena + at);
-		ml_mix_reset(s->mix);
+		s->mix = (struct ml_mixed *)(void *)((uint8_t *)arena + at);
+		ml_mix_reset(&s->mix->mix);
+		ml_text_reset(&s->mix->text);
+		ml_bytes_reset(&s->mix->bytes);
 	}
 #endif
 }
@@ -284,6 +298,18 @@ static inline ml_off model_num(ML_RC *rc, struct ml_state *s, unsigned kind,
 		i = (unsigned)model_raw(rc, 6, n);
 	if (i >= sizeof(ml_off) * 8)
 		i = sizeof(ml_off) * 8 - 1;
+#if ML_DEC_CLASS >= 3
+	if (l->top) { /* the highest bits under the leading one, too */
+		unsigned k = i < 2 ? i : 2, m = 1, y;
+
+		at = l->top + 3u * ((unsigned)kind * 8 + (i < 7 ? i : 7));
+		for (n = i; k--;) {
+			y = model_bit(rc, s, at + m - 1, (v + 1) >> --n & 1);
+			m = m * 2 + y;
+		}
+		return (ml_off)(((ml_word)m << n | model_raw(rc, n, (v + 1) & (((ml_word)1 << n) - 1))) - 1);
+	}
+#endif
 	return (ml_off)(((ml_word)1 << i | model_raw(rc, i, v + 1)) - 1);
 }
 
@@ -303,12 +329,27 @@ static inline unsigned model_op(ML_RC *rc, struct ml_state *s, unsigned op)
 static inline void model_desc(ML_RC *rc, struct ml_state *s)
 {
 	s->type = (uint8_t)rc_raw(rc, 6, s->type);
+	s->k1 = s->k2 = 0;
+#if ML_DEC_CLASS >= 3
+	if (s->type == ML_TYPE_MIXED && s->mix) {
+		struct ml_bytes *k = &s->mix->bytes;
+		unsigned n;
+
+		s->e0 = (uint16_t)(rc_raw(rc, 1, s->e0 >> 7) << 7);
+		n = rc_raw(rc, 4, model_bits(k->row));
+		k->row = n ? rc_raw(rc, n, k->row) : 0;
+		k->first = n ? rc_raw(rc, n, k->first) : 0;
+		if (k->row > ML_ROW_MAX)
+			k->row = 0;
+		ml_bytes_forget(k);
+		return;
+	}
+#endif
 	s->e0 = (uint16_t)rc_raw(rc, 11, s->e0);
 	s->set = (uint8_t)rc_raw(rc, 2, s->set);
 	s->k0 = (uint8_t)rc_raw(rc, 5, s->k0);
 	s->c0 = (uint8_t)rc_raw(rc, 4, s->c0);
 	s->tz = (uint8_t)rc_raw(rc, 5, s->tz);
-	s->k1 = s->k2 = 0;
 }
 
 /* The displacement (base offset - target offset) of a COPY or DIFF: as the
@@ -574,7 +615,7 @@ ML_INLINE ml_word model_alone(ML_RC *rc, struct ml_state *s,
 	if (!ebits) {
 		centre = width == 4 ? 8 : width == 8 ? s->e0 : 0;
 		t = (t - centre) & mask;
-		if (width == 8 && ML_LAY(s)->lit) {
+		if (width == 8 && (set->es < 5 || ML_LAY(s)->lit)) {
 			t = model_byte(rc, s, set, at, c, (unsigned)t);
 			m = t >> 7 ? 256 - t : t;
 			model_remember(s, model_bits(m));
@@ -617,36 +658,32 @@ ML_INLINE ml_word model_alone(ML_RC *rc, struct ml_state *s,
 }
 
 #if ML_DEC_CLASS >= 3
-/* The same as model_tree of 8 bits, but each chance is mixed with those of
- * longer contexts. */
-static unsigned model_mixed(ML_RC *rc, struct ml_state *s, uint32_t at,
-	unsigned v)
+/* A byte by the chances of contexts that were set. */
+static unsigned model_mixed(ML_RC *rc, struct ml_mix *x, unsigned v)
 {
-	struct ml_mix *x = s->mix;
-	uint16_t *f, *g;
-	uint8_t *age;
-	uint32_t r, p;
-	unsigned m = 1, bit = 8, y;
+	unsigned bit = 8, y;
 
 	while (bit--) {
-		f = s->prob + at + m - 1;
-		g = f + ML_LAY(s)->nprob;
-		age = (uint8_t *)(s->prob + 2 * ML_LAY(s)->nprob) + at + m - 1;
-		p = ml_mix_chance(x, s->hist, m, ((uint32_t)*f + *g) >> 1);
-		y = rc_bit(rc, p, v >> bit & 1);
+		y = rc_bit(rc, ml_mix_chance(x), v >> bit & 1);
 		ml_mix_learn(x, y);
-		r = model_rate(*age);
-		*age = (uint8_t)(*age + (*age < ML_AGE_MAX));
-		if (y) {
-			*f = (uint16_t)(*f - (*f >> 4));
-			*g = (uint16_t)(*g - (*g * r >> 16));
-		} else {
-			*f = (uint16_t)(*f + ((0xffffu - *f) >> 4));
-			*g = (uint16_t)(*g + ((0xffffu - *g) * r >> 16));
-		}
-		m = m * 2 + y;
 	}
-	return m & 255;
+	return x->m & 255;
+}
+
+/* An element t of type ML_TYPE_MIXED; b is the base's, if there is one. */
+static unsigned model_mixed_elem(ML_RC *rc, struct ml_state *s, uint64_t at,
+	unsigned b, unsigned t)
+{
+	struct ml_bytes *k = &s->mix->bytes;
+	const unsigned from = k->alone ? s->e0 : b;
+	unsigned v;
+
+	ml_bytes_expect(k, &s->mix->mix, at, (b - s->e0) & 255);
+	v = model_mixed(rc, &s->mix->mix, (t - from) & 255);
+	ml_bytes_learn(k, v);
+	t = (v + from) & 255;
+	ml_text_learn(&s->mix->text, t);
+	return t;
 }
 #endif
 
@@ -702,13 +739,58 @@ static void model_block(ML_RC *rc, struct ml_state *s, struct ml_qblock *k)
 }
 #endif
 
-/* A byte of a LIT. */
-ML_INLINE unsigned model_lit(ML_RC *rc, struct ml_state *s, unsigned v)
+/* An operation begins, at an offset of the target. */
+ML_INLINE void model_begin(struct ml_state *s, unsigned op, uint64_t at)
 {
-#if ML_DEC_CLASS >= 2
-	uint32_t at;
+#if ML_DEC_CLASS >= 3
+	if (!s->mix)
+		return;
+	if (op == ML_OP_LIT)
+		s->mix->text.run = 0;
+	else if (s->type == ML_TYPE_MIXED && op >= ML_OP_DIFF)
+		ml_bytes_begin(&s->mix->bytes, at, op == ML_OP_ALONE);
+#else
+	(void)s, (void)op, (void)at;
+#endif
+}
 
-	if (!ML_LAY(s)->lit)
+/* An operation made n bytes, from `dist` bytes back if it is a SELF. */
+ML_INLINE void model_made(struct ml_state *s, unsigned op, unsigned type,
+	ml_off n, ml_off dist)
+{
+#if ML_DEC_CLASS >= 3
+	if (!s->mix || op == ML_OP_LIT ||
+		(op >= ML_OP_DIFF && type == ML_TYPE_MIXED))
+		return;
+	if (op == ML_OP_SELF)
+		ml_text_again(&s->mix->text, n, dist);
+	else
+		ml_text_other(&s->mix->text, n);
+#else
+	(void)s, (void)op, (void)type, (void)n, (void)dist;
+#endif
+}
+
+/* A byte of a LIT, at an offset of the target. */
+ML_INLINE unsigned model_lit(ML_RC *rc, struct ml_state *s, ml_off at,
+	unsigned v)
+{
+#if ML_DEC_CLASS >= 3
+	if (s->mix) {
+		ml_text_expect(&s->mix->text, &s->mix->mix, at);
+		v = model_mixed(rc, &s->mix->mix, v);
+		ml_text_learn(&s->mix->text, v);
+		return v;
+	}
+#endif
+	(void)at;
+#if ML_DEC_CLASS >= 2
+	if (ML_LAY(s)->lit) {
+		v = model_tree(rc, s, ML_LAY(s)->lit +
+			255u * (s->last >> ML_LAY(s)->litshift), 8, v) & 255;
+		s->last = (uint8_t)v;
+		return v;
+	}
 #endif
 	{
 		uint16_t e0 = s->e0;
@@ -717,20 +799,7 @@ ML_INLINE unsigned model_lit(ML_RC *rc, struct ml_state *s, unsigned v)
 		s->e0 = s->tz = s->k0 = 0;
 		v = (unsigned)model_alone(rc, s, 8, 0, v);
 		s->e0 = e0, s->tz = tz, s->k0 = k0;
-		return v;
 	}
-#if ML_DEC_CLASS >= 2
-	at = ML_LAY(s)->lit + 255u * ((s->hist & 255) >> ML_LAY(s)->litshift);
-#if ML_DEC_CLASS >= 3
-	if (s->mix) {
-		v = model_mixed(rc, s, at, v);
-		s->hist = s->hist << 8 | v;
-		return v;
-	}
-#endif
-	v = model_tree(rc, s, at, 8, v) & 255;
-	s->hist = v;
-#endif
 	return v;
 }
 

@@ -43,7 +43,8 @@ struct ml_type {
  * plain record they are as their plain twins. */
 #define ML_TYPE_BLOCK 42
 #if ML_DEC_CLASS >= 3
-#define ML_NTYPE (ML_TYPE_BLOCK + ML_NBFORM)
+#define ML_TYPE_MIXED (ML_TYPE_BLOCK + ML_NBFORM) /* 52: i8, mlbyte.h */
+#define ML_NTYPE (ML_TYPE_MIXED + 1)
 #elif ML_PLAIN_TYPES
 #define ML_NTYPE 12 /* a unit is an element */
 #else
@@ -125,9 +126,17 @@ static const struct ml_type ml_types[ML_NTYPE] = {
 	{ 3, { { ML_K_F16, 1 }, { ML_K_I8, 4 }, { ML_K_U4, 16 } } }, /* Q5_0 */
 	{ 3, { { ML_K_F16, 2 }, { ML_K_I8, 4 }, { ML_K_U4, 16 } } }, /* Q5_1 */
 	{ 2, { { ML_K_F16, 1 }, { ML_K_U4, 16 } } }, /* Q4_0 */
-	{ 2, { { ML_K_F16, 1 }, { ML_K_I8, 32 } } } /* Q8_0 */
+	{ 2, { { ML_K_F16, 1 }, { ML_K_I8, 32 } } }, /* Q8_0 */
+	{ 1, { { ML_K_I8, 1 } } } /* 52 */
 #endif
 };
+
+#if ML_DEC_CLASS >= 3
+static inline int ml_type_block(unsigned type)
+{
+	return type >= ML_TYPE_BLOCK && type < ML_TYPE_MIXED;
+}
+#endif
 
 static inline int ml_type_swapped(unsigned type)
 {

@@ -9,6 +9,8 @@
 #include "mldec.h"
 
 #define SAMPLE 16384 /* elements that choose a descriptor, about */
+#define ROW_MIN 8 /* elements of a row that columns are worth */
+#define MIX_MAX (1u << 20) /* bytes that are mixed, which takes its time */
 #define CAP (ML_CODE_MAX + ML_BLOCK_OUT / 2)
 
 /* The decoder fetches bytes of the range coder and of the reservoir of raw
@@ -88,6 +90,12 @@ ML_INLINE uint32_t rc_raw(struct rc_enc *rc, unsigned n, uint32_t v)
 #include "elem.h"
 #include "ops.h"
 
+/* A tensor of bytes whose rows are known. */
+struct rows {
+	uint64_t off, end; /* of the target */
+	uint32_t row; /* elements */
+};
+
 struct ml_coder {
 	struct ml_state st, st0;
 	void *arena, *arena0;
@@ -97,6 +105,9 @@ struct ml_coder {
 	uint8_t *swapped; /* elements of an operation */
 	uint16_t set_of; /* (type, alone) pairs that got a set, newest last */
 	uint8_t sets[4];
+	struct rows *rows;
+	size_t nrows, rowcap;
+	uint64_t mixed; /* bytes that were */
 };
 
 int ml_coder_new(struct ml_coder **out, int cls, struct ml_diag *diag)
@@ -140,7 +151,66 @@ void ml_coder_free(struct ml_coder *c)
 	free(c->rc.byte);
 	free(c->rc.out);
 	free(c->rc.place);
+	free(c->rows);
 	free(c);
+}
+
+/* Elements of a row: the innermost dimensions, as many as make some. */
+static uint32_t row_of(const struct ml_span *sp)
+{
+	uint64_t n = 1;
+	unsigned i;
+
+	if (ml_type_of(sp->dtype) != 1)
+		return 0;
+	for (i = sp->rank; i-- && n < ROW_MIN;)
+		if (!sp->shape[i] || sp->shape[i] > ML_ROW_MAX / n)
+			return 0;
+		else
+			n *= sp->shape[i];
+	return n < ROW_MIN || n >= sp->len ? 0 : (uint32_t)n;
+}
+
+int ml_coder_span(struct ml_coder *c, const struct ml_span *sp,
+	struct ml_diag *diag)
+{
+	const uint32_t row = sp->kind == ML_TENSOR ? row_of(sp) : 0;
+	size_t cap;
+	void *p;
+
+	if (!row || !c->st.mix ||
+		(c->nrows && sp->off < c->rows[c->nrows - 1].end))
+		return ML_OK; /* or known already */
+	if (c->nrows == c->rowcap) {
+		cap = c->rowcap ? 2 * c->rowcap : 64;
+		p = realloc(c->rows, cap * sizeof *c->rows);
+		if (!p)
+			return ml_fail(diag, ML_ENOMEM, ML_NOWHERE,
+				"out of memory");
+		c->rows = p;
+		c->rowcap = cap;
+	}
+	c->rows[c->nrows].off = sp->off;
+	c->rows[c->nrows].end = sp->off + sp->len;
+	c->rows[c->nrows++].row = row;
+	return ML_OK;
+}
+
+/* The one that byte `at` of the target is in; NULL: none. */
+static const struct rows *rows_at(const struct ml_coder *c, uint64_t at)
+{
+	size_t lo = 0, n = c->nrows, mid;
+
+	while (n) {
+		mid = n / 2;
+		if (c->rows[lo + mid].end <= at) {
+			lo += mid + 1;
+			n -= mid + 1;
+		} else {
+			n = mid;
+		}
+	}
+	return lo < c->nrows && c->rows[lo].off <= at ? &c->rows[lo] : NULL;
 }
 
 static void rc_start(struct rc_enc *rc)
@@ -317,6 +387,30 @@ static void choose(struct ml_coder *c, const struct ml_op_view *v,
 		d->c0 = 15;
 }
 
+/* The same for bytes that are mixed. */
+static void describe_mixed(struct ml_coder *c, const struct ml_op_view *v,
+	const uint8_t *base, uint64_t tpos)
+{
+	const struct rows *r = rows_at(c, tpos);
+	struct ml_state *s = &c->st;
+	struct ml_bytes *k = &s->mix->bytes;
+	const unsigned e0 = choose_centre(v->op == ML_OP_DIFF ? base : v->data,
+		v->bytes);
+	const uint32_t row = r ? r->row : 0;
+	const uint32_t first = r ?
+		(uint32_t)((row - r->off % row) % row) : 0;
+
+	if (s->type == ML_TYPE_MIXED && k->row == row && k->first == first &&
+		(e0 == s->e0 || v->bytes < 128))
+		return;
+	model_op(&c->rc, s, ML_OP_DESC);
+	s->type = ML_TYPE_MIXED;
+	s->e0 = (uint16_t)e0;
+	k->row = row;
+	k->first = first;
+	model_desc(&c->rc, s);
+}
+
 /* Sends a descriptor when this operation needs one, or is worth one. */
 static void describe(struct ml_coder *c, const struct ml_op_view *v,
 	const uint8_t *base)
@@ -366,6 +460,19 @@ static void blocks(struct ml_coder *c, const struct ml_op_view *v,
 	}
 }
 
+static void mixed(struct ml_coder *c, const struct ml_op_view *v,
+	const uint8_t *base, uint64_t tpos)
+{
+	size_t i;
+	unsigned b;
+
+	for (i = 0; i < v->bytes && !c->rc.full; i++) {
+		b = v->op == ML_OP_DIFF ? base[i] : 0;
+		model_mixed_elem(&c->rc, &c->st, tpos + i, b,
+			(b + v->data[i]) & 255);
+	}
+}
+
 static void elements(struct ml_coder *c, const struct ml_op_view *v,
 	const uint8_t *base)
 {
@@ -375,7 +482,7 @@ static void elements(struct ml_coder *c, const struct ml_op_view *v,
 	struct ml_state *s = &c->st;
 	unsigned f = 0, j;
 
-	if (v->type >= ML_TYPE_BLOCK) {
+	if (ml_type_block(v->type)) {
 		blocks(c, v, base);
 		return;
 	}
@@ -442,10 +549,17 @@ static void operation(struct ml_coder *c, const struct ml_op_view *v,
 
 	if (v->type >= ML_TYPE_BLOCK && !c->st.lay->block)
 		own.type = ml_plain_twin(v->type);
+	if (v->op >= ML_OP_DIFF && v->type <= 1 && c->st.mix &&
+		c->mixed < MIX_MAX) {
+		own.type = ML_TYPE_MIXED;
+		c->mixed += v->bytes;
+	}
 	if (ml_type_swapped(v->type))
 		swap(c, &own, &base);
 	v = &own;
-	if (v->op == ML_OP_DIFF || v->op == ML_OP_ALONE)
+	if (v->type == ML_TYPE_MIXED && v->op >= ML_OP_DIFF)
+		describe_mixed(c, v, base, tpos);
+	else if (v->op == ML_OP_DIFF || v->op == ML_OP_ALONE)
 		describe(c, v, base);
 	model_op(rc, &c->st, v->op);
 	model_num(rc, &c->st, kind[v->op], v->n - 1);
@@ -453,11 +567,15 @@ static void operation(struct ml_coder *c, const struct ml_op_view *v,
 		model_disp(rc, &c->st, (int64_t)(v->arg - tpos));
 	else if (v->op == ML_OP_SELF)
 		model_dist(rc, &c->st, v->arg);
-	if (v->op == ML_OP_DIFF || v->op == ML_OP_ALONE)
+	model_begin(&c->st, v->op, tpos);
+	model_made(&c->st, v->op, v->type, v->bytes, v->arg);
+	if (v->type == ML_TYPE_MIXED && v->op >= ML_OP_DIFF)
+		mixed(c, v, base, tpos);
+	else if (v->op == ML_OP_DIFF || v->op == ML_OP_ALONE)
 		elements(c, v, base);
 	else if (v->op == ML_OP_LIT)
 		for (i = 0; i < v->n && !rc->full; i++)
-			model_lit(rc, &c->st, v->data[i]);
+			model_lit(rc, &c->st, tpos + i, v->data[i]);
 }
 
 int ml_coder_encode(struct ml_coder *c, const struct ml_block *b,
@@ -469,6 +587,7 @@ int ml_coder_encode(struct ml_coder *c, const struct ml_block *b,
 	size_t nbase = b->nbase;
 	struct ml_op_view v;
 	uint16_t sets = c->set_of;
+	uint64_t mixed = c->mixed;
 	int r;
 
 	*n = 0;
@@ -501,6 +620,7 @@ int ml_coder_encode(struct ml_coder *c, const struct ml_block *b,
 		memcpy(c->arena, c->arena0, c->arena_n);
 		c->st = c->st0;
 		c->set_of = sets;
+		c->mixed = mixed;
 		*n = 0;
 		return ML_OK;
 	}

@@ -9,6 +9,10 @@
 struct ml_coder;
 
 int ml_coder_new(struct ml_coder **out, int cls, struct ml_diag *diag);
+/* The spans of the target, in order, before what they have: rows of tensors
+ * are good to know. */
+int ml_coder_span(struct ml_coder *c, const struct ml_span *sp,
+	struct ml_diag *diag);
 void ml_coder_free(struct ml_coder *c);
 /* As new: what a record with a reset begins with. */
 void ml_coder_reset(struct ml_coder *c);

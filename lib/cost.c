@@ -196,7 +196,7 @@ static uint64_t cost(unsigned type, const uint8_t *b, const uint8_t *p,
 	uint32_t ratio = 4096;
 	struct hist h;
 
-	if (type >= ML_TYPE_BLOCK)
+	if (ml_type_block(type))
 		return cost_blocks(type, b, p, units);
 	memset(&h, 0, sizeof h);
 	for (f = 0; f < t->nfield; f++)

@@ -138,7 +138,8 @@ static inline unsigned ml_plain_twin(unsigned type)
 		20, 21, 22, 19, 18, 13, 14, 15, 35, 36
 	};
 
-	return type < ML_TYPE_BLOCK ? type : twin[type - ML_TYPE_BLOCK];
+	return type < ML_TYPE_BLOCK ? type : type == ML_TYPE_MIXED ? 1 :
+		twin[type - ML_TYPE_BLOCK];
 }
 
 /* The largest exponent that field f of some blocks reaches, but for a few

@@ -511,7 +511,6 @@ int ml_relay_end(struct ml_relay *r, struct ml_diag *diag);
  * tensor: what was chosen and its estimated cost. */
 struct ml_delta_opt {
 	FILE *log;
-	uint64_t own; /* for the log: from here on the base is casts; or 0 */
 	void (*progress)(void *arg, uint64_t done);
 	void *arg;
 	/* Log2 of a page, ML_PAGE_MIN to ML_PAGE_MAX of mldec.h: base bytes
@@ -578,6 +577,10 @@ int ml_zip_fast(struct ml_zip *z, unsigned threads, struct ml_diag *diag);
  * the base bytes at `at` (base NULL: without), as a fast block. */
 int ml_zip_pair(struct ml_zip *z, unsigned type, uint64_t at,
 	const uint8_t *base, const uint8_t *p, size_t n, struct ml_diag *diag);
+/* Tells of all spans of the target beforehand, where they are known: rows of
+ * tensors help. Spans that come later by ml_zip_span tell the same. */
+int ml_zip_know(struct ml_zip *z, const struct ml_model *target,
+	struct ml_diag *diag);
 int ml_zip_span(struct ml_zip *z, const struct ml_span *sp,
 	struct ml_diag *diag);
 int ml_zip_block(struct ml_zip *z, const struct ml_block *b,

@@ -154,7 +154,8 @@ static void blocks(struct ml_unzip *u, const struct ml_op_view *v, size_t n)
 
 /* n bytes of elements: to u->data the elements, or the residuals of a DIFF
  * against u->base. */
-static void elements(struct ml_unzip *u, const struct ml_op_view *v, size_t n)
+static void elements(struct ml_unzip *u, const struct ml_op_view *v, size_t n,
+	uint64_t at)
 {
 	const struct ml_type *t = &ml_types[v->type];
 	struct ml_rc *rc = &u->rc;
@@ -162,7 +163,7 @@ static void elements(struct ml_unzip *u, const struct ml_op_view *v, size_t n)
 	uint8_t *p = u->data, *b = u->base, *end = p + n;
 	unsigned f, j;
 
-	if (v->type >= ML_TYPE_BLOCK) {
+	if (ml_type_block(v->type)) {
 		blocks(u, v, n);
 		return;
 	}
@@ -173,7 +174,11 @@ static void elements(struct ml_unzip *u, const struct ml_op_view *v, size_t n)
 		for (j = 0; j < t->f[f].n; j++, p += w, b += w) {
 			ml_word x, y = ml_elem_load(b, w);
 
-			if (v->op == ML_OP_ALONE) {
+			if (v->type == ML_TYPE_MIXED) {
+				x = v->op == ML_OP_ALONE ? 0 : y;
+				x = (model_mixed_elem(rc, s, at++,
+					(unsigned)x, 0) - x) & 255;
+			} else if (v->op == ML_OP_ALONE) {
 				x = model_alone(rc, s, bits, eb, 0);
 				if (ml_kind_pair(kind))
 					x |= model_alone(rc, s, 4, 0, 0) << 4;
@@ -204,18 +209,20 @@ static int body(struct ml_unzip *u, const struct ml_op_view *v, int look,
 	struct ml_diag *diag)
 {
 	size_t unit = v->type ? ml_type_bytes(v->type) : 1, k, i;
-	uint64_t left, at = v->arg;
+	uint64_t left, at = v->arg, made = u->tpos;
 	int r = ML_OK;
 
+	model_begin(&u->st, v->op, u->tpos);
+	model_made(&u->st, v->op, v->type, v->bytes, v->arg);
 	if (v->op == ML_OP_COPY || v->op == ML_OP_SELF)
 		return look ? ML_OK : ml_blockbuf_op(&u->buf, v->op, 0, v->n,
 			v->arg, NULL, NULL, v->bytes, diag);
-	for (left = v->bytes; left && !r; left -= k, at += k) {
+	for (left = v->bytes; left && !r; left -= k, at += k, made += k) {
 		k = left < PIECE ? (size_t)left : PIECE - PIECE % unit;
 		if (v->op == ML_OP_LIT) {
 			for (i = 0; i < k; i++)
 				u->data[i] = (uint8_t)model_lit(&u->rc,
-					&u->st, 0);
+					&u->st, made + i, 0);
 		} else {
 			if (v->op == ML_OP_DIFF && !u->bsrc)
 				return ml_fail(diag, ML_EBASE, ML_NOWHERE,
@@ -227,13 +234,14 @@ static int body(struct ml_unzip *u, const struct ml_op_view *v, int look,
 				break;
 			if (v->op == ML_OP_DIFF && ml_type_swapped(v->type))
 				ml_swap(u->base, (unsigned)unit, k / unit);
-			elements(u, v, k);
+			elements(u, v, k, made);
 			if (ml_type_swapped(v->type))
 				ml_swap(v->op == ML_OP_DIFF ? u->base :
 					u->data, (unsigned)unit, k / unit);
 		}
 		if (!look)
-			r = ml_blockbuf_op(&u->buf, v->op, v->type, k / unit,
+			r = ml_blockbuf_op(&u->buf, v->op, v->type ==
+				ML_TYPE_MIXED ? 1 : v->type, k / unit,
 				at, u->data, u->base, k, diag);
 	}
 	return r;
@@ -248,17 +256,14 @@ static void tell_op(const struct ml_unzip *u, const struct ml_op_view *v,
 		"literal", "copy", "self", "residual", "alone"
 	};
 	static const char *const type[ML_NTYPE] = {
-		"bytes", "i8", "i16", "i32", "i64", /* 5 */ "f16", "bf16",
-		"f32", "f64", "f8_e4", /* 10 */ "f8_e5", "u4", "iq4_nl",
-		"q4_1", "q5_0", /* 15 */ "q5_1", "f16+i8", "q8_1", "q2_K",
-		"q3_K", /* 20 */ "q4_K", "q5_K", "q6_K", "q8_K", "iq4_xs",
-		/* 25 */ "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s",
-		/* 30 */ "iq1_s", "iq1_m", "tq1_0", "tq2_0", "mxfp4",
-		/* 35 */ "q4_0", "q8_0", "i16be", "i32be", "f16be",
-		/* 40 */ "f32be", "f64be", "q4_K blocks", "q5_K blocks",
-		"q6_K blocks", /* 45 */ "q3_K blocks", "q2_K blocks",
-		"q4_1 blocks", "q5_0 blocks", "q5_1 blocks",
-		/* 50 */ "q4_0 blocks", "q8_0 blocks"
+		"bytes", "i8", "i16", "i32", "i64", "f16", "bf16", "f32",
+		"f64", "f8e4", "f8e5", "u4", "iq4_nl", "q4_1", "q5_0", "q5_1",
+		"f16+i8", "q8_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k",
+		"q8_k", "iq4_xs", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs",
+		"iq3_s", "iq1_s", "iq1_m", "tq1_0", "tq2_0", "mxfp4", "q4_0",
+		"q8_0", "i16be", "i32be", "f16be", "f32be",
+		"f64be", "q4_k", "q5_k", "q6_k", "q3_k", "q2_k", "q4_1",
+		"q5_0", "q5_1", "q4_0", "q8_0", "i8"
 	};
 
 	o->op = name[v->op];

@@ -270,12 +270,25 @@ static int data_out(struct ml_zip *z, struct ml_diag *diag)
 	return r;
 }
 
+int ml_zip_know(struct ml_zip *z, const struct ml_model *target,
+	struct ml_diag *diag)
+{
+	size_t i;
+	int r = ML_OK;
+
+	for (i = 0; !r && i < target->nspan; i++)
+		r = ml_coder_span(z->coder, &target->span[i], diag);
+	return r;
+}
+
 int ml_zip_span(struct ml_zip *z, const struct ml_span *sp,
 	struct ml_diag *diag)
 {
+	int r = ml_coder_span(z->coder, sp, diag);
+
 	z->type = ml_type_of(sp->dtype);
 	z->left = sp->len;
-	return z->next.span(z->next.ctx, sp, diag);
+	return r ? r : z->next.span(z->next.ctx, sp, diag);
 }
 
 int ml_zip_data(struct ml_zip *z, const uint8_t *p, size_t n,
