@@ -9,7 +9,7 @@
 #include "inplace.h"
 #include "ops.h"
 
-#define PIECE 4096 /* bytes judged together */
+#define PIECE ML_GAP_PIECE /* bytes judged together */
 #define SHORT 48 /* below, literals without thought */
 #define SWITCH 48 /* bits that a change of coding costs */
 #define SAMPLE 512 /* bytes of a piece that all types are tried on */
@@ -289,12 +289,22 @@ static int judge_base(const struct ml_gap *g, uint64_t off, const uint8_t *p,
 	return ML_OK;
 }
 
+static uint64_t literal_bits(const struct ml_gap *g, uint64_t off,
+	const uint8_t *p, size_t n)
+{
+	const uint64_t all = ml_cost_lit(p, n);
+	const uint64_t seen = g->lit ? ml_litprice_all(g->lit, off, p, n) : all;
+
+	return seen < all ? seen : all;
+}
+
 /* The cheapest way to code one piece. */
 static int judge(const struct ml_gap *g, uint64_t off, const uint8_t *p,
-	size_t n, const struct way *last, struct way *best,
+	size_t n, const struct way *last, struct way *best, uint64_t *bits,
 	struct ml_diag *diag)
 {
 	struct choice c = { last, *last, UINT64_MAX };
+	uint64_t bits_lit;
 	int r;
 
 	/* Elements first: among equals they are faster than literals. */
@@ -302,17 +312,23 @@ static int judge(const struct ml_gap *g, uint64_t off, const uint8_t *p,
 		consider(&c, ML_OP_ALONE, g->type, 0, 0,
 			price(g->type, 0, NULL, p, n));
 	if (!g->type && g->literals < MANY)
-		consider(&c, ML_OP_LIT, 0, 0, 0, ml_cost_lit(p, n));
+		consider(&c, ML_OP_LIT, 0, 0, 0, literal_bits(g, off, p, n));
 	if (!g->type) {
 		consider_guesses(&c, NULL, p, n, 0);
 		r = judge_base(g, off, p, n, &c, diag);
 		if (r)
 			return r;
 	}
-	if (g->type || g->literals >= MANY)
-		consider(&c, ML_OP_LIT, 0, 0, 0, ml_cost_lit(p, n));
+	if (g->type || g->literals >= MANY) {
+		bits_lit = literal_bits(g, off, p, n);
+		if (g->type == 1) /* elements know of rows and columns */
+			bits_lit += bits_lit / 16;
+		consider(&c, ML_OP_LIT, 0, 0, 0, bits_lit);
+	}
 	*best = c.best;
-	if (c.least > n * 8 - n / 8) { /* noise: an estimate is no gain */
+	*bits = c.least;
+	/* noise: an estimate is no gain; but it errs on bytes of tensors */
+	if (g->type != 1 && c.least > n * 8 - n / 8) {
 		best->op = ML_OP_LIT;
 		best->type = best->phase = 0;
 		best->disp = 0;
@@ -320,11 +336,20 @@ static int judge(const struct ml_gap *g, uint64_t off, const uint8_t *p,
 	return ML_OK;
 }
 
+int ml_gap_price(const struct ml_gap *g, uint64_t off, const uint8_t *p,
+	size_t n, uint64_t *bits, struct ml_diag *diag)
+{
+	static const struct way lit = { ML_OP_LIT, 0, 0, 0 };
+	struct way best;
+
+	return judge(g, off, p, n, &lit, &best, bits, diag);
+}
+
 int ml_gap_code(struct ml_gap *g, uint64_t off, const uint8_t *p,
 	size_t n, ml_emit *emit, void *arg, struct ml_diag *diag)
 {
 	struct way way = { ML_OP_LIT, 0, 0, 0 }, w = way;
-	uint64_t at = off;
+	uint64_t at = off, bits;
 	size_t left = n, run = 0, k;
 	int r;
 
@@ -338,7 +363,7 @@ int ml_gap_code(struct ml_gap *g, uint64_t off, const uint8_t *p,
 		k = PIECE - (g->type ? PIECE % ml_type_bytes(g->type) : 0);
 		if (k > left)
 			k = left;
-		r = judge(g, at, p + run, k, &way, &w, diag);
+		r = judge(g, at, p + run, k, &way, &w, &bits, diag);
 		if (r)
 			return r;
 		if (run && (w.op != way.op || w.type != way.type ||

@@ -5,6 +5,7 @@
 #ifndef ML_GAP_H
 #define ML_GAP_H
 
+#include "litprice.h"
 #include "match.h"
 
 struct ml_gap {
@@ -17,7 +18,13 @@ struct ml_gap {
 	 * of the last long one. */
 	int64_t disp[2], steady;
 	uint64_t literals; /* bytes coded so until now */
+	const struct ml_litprice *lit; /* what they cost; NULL: not known */
 };
+
+/* What p[0..n), n <= ML_GAP_PIECE, costs if it is covered as one. */
+#define ML_GAP_PIECE 4096
+int ml_gap_price(const struct ml_gap *g, uint64_t off, const uint8_t *p,
+	size_t n, uint64_t *bits, struct ml_diag *diag);
 
 /* Covers p[0..n), which begins at target offset `off`. */
 int ml_gap_code(struct ml_gap *g, uint64_t off, const uint8_t *p,

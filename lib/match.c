@@ -22,6 +22,7 @@
 #define PAGE 12 /* log2 of a base page */
 #define PAGES 1024 /* of them kept, when the base is larger than all */
 #define RING (ML_MATCH_WINDOW + ML_BLOCK_OUT)
+#define ML_STEPS 2048
 
 /* Rough prices in bits; what adaptive coding makes of the operations. */
 #define PRICE_OP 14 /* an operation, its length, and a literal run after it */
@@ -34,6 +35,8 @@
 
 #define AREA 4096 /* bytes looked at for scattered changes */
 #define LARGE (1u << 22) /* bytes of a base where time counts */
+#define GAP_MIN 256 /* bytes that may be numbers */
+#define PARSE_MAX (1u << 22) /* bytes parsed with care, which takes its time */
 
 struct ml_match {
 	struct ml_src *bsrc;
@@ -56,6 +59,8 @@ struct ml_match {
 	int64_t disp[2]; /* last displacements of base matches */
 	uint64_t dist; /* last distance of a window match */
 	struct ml_step step[ML_STEPS];
+	struct ml_parse *parse;
+	uint64_t parsed; /* bytes that were */
 	int described; /* see struct ml_edit */
 	uint64_t literals; /* see struct ml_gap */
 	int64_t steady;
@@ -265,6 +270,8 @@ int ml_match_new(struct ml_match **out, const struct ml_model *base,
 		m->bsize = base->size;
 		r = index_base(m, base);
 	}
+	if (!r)
+		r = ml_parse_new(&m->parse, diag);
 	if (r) {
 		ml_match_free(m);
 		return r;
@@ -286,6 +293,7 @@ void ml_match_free(struct ml_match *m)
 	free(m->win);
 	free(m->shead);
 	free(m->sprev);
+	ml_parse_free(m->parse);
 	free(m);
 }
 
@@ -530,7 +538,7 @@ static int steps_out(struct ml_edit *e, struct ml_step *step, size_t *n)
 	return r;
 }
 
-static void add_step(struct ml_step *step, size_t *n, int op, size_t at,
+static void add_step(struct ml_step *step, size_t *n, unsigned op, size_t at,
 	size_t len, uint64_t arg)
 {
 	step[*n].op = op;
@@ -550,12 +558,172 @@ static unsigned literal_price(const uint8_t *p, size_t n, unsigned type)
 	return bits < 4 ? 4 : bits > 64 ? 64 : (unsigned)bits;
 }
 
+/* ----- the parser's view ------------------------------------------------ */
+
+static int base_byte(void *arg, uint64_t off)
+{
+	const uint8_t *p;
+	size_t n;
+
+	p = base_at(arg, off, &n);
+	return p ? *p : -1;
+}
+
+/* Adds a match unless it is no longer than one that was found before. */
+static void found(struct ml_cand *c, size_t *n, unsigned op, uint64_t arg,
+	size_t len)
+{
+	if (*n == ML_PARSE_CANDS || len < 2)
+		return;
+	c[*n].op = op;
+	c[*n].arg = arg;
+	c[(*n)++].len = len < UINT32_MAX ? (uint32_t)len : UINT32_MAX;
+}
+
+static size_t base_matches(struct ml_match *m, size_t i, size_t end,
+	const struct ml_reps *reps, struct ml_cand *c, size_t n)
+{
+	const uint64_t here = m->wfrom + i;
+	const int64_t d[3] = { reps->disp[0], reps->disp[1],
+		(int64_t)(2 * (uint64_t)reps->disp[0] -
+		(uint64_t)reps->disp[1]) };
+	size_t most = 0, len;
+	unsigned k, j, kind, want, tried;
+	uint64_t h, off;
+	uint32_t e;
+
+	for (k = 0; k < 3; k++) {
+		for (j = 0; j < k && d[j] != d[k]; j++)
+			;
+		off = here + (uint64_t)d[k];
+		if (j < k || off >= m->bsize)
+			continue;
+		len = base_len(m, off, i, end);
+		found(c, &n, ML_OP_COPY, off, len);
+		most = len > most ? len : most;
+	}
+	for (kind = 0; kind < 2 && most < ML_PARSE_NICE; kind++) {
+		want = kind ? FAR : NEAR;
+		if ((kind ? !m->sparse : !m->dense) || end - i < want)
+			continue;
+		h = hash(m->win + i, want);
+		e = m->head[h >> (64 - m->bits)];
+		for (k = tried = 0; e != NIL && k < CHAIN && tried < TRIES;
+			k++, e = m->next[e]) {
+			if (m->tag[e] != (uint16_t)h)
+				continue;
+			tried++;
+			off = (uint64_t)m->pos_hi[e] << 32 | m->pos[e];
+			len = base_len(m, off, i, end);
+			if (len > most || (len == most && len > 3))
+				found(c, &n, ML_OP_COPY, off, len);
+			most = len > most ? len : most;
+		}
+	}
+	return n;
+}
+
+static size_t window_matches(struct ml_match *m, size_t i, size_t end,
+	const struct ml_reps *reps, struct ml_cand *c, size_t n)
+{
+	const uint64_t here = m->wfrom + i;
+	size_t most = 3, len;
+	unsigned k;
+	uint64_t d;
+	uint32_t e;
+
+	if (reps->dist && reps->dist <= i)
+		found(c, &n, ML_OP_SELF, reps->dist,
+			common(m->win + i, m->win + i - reps->dist, end - i));
+	if (end - i < WIN)
+		return n;
+	e = m->shead[hash_window(m->win + i)];
+	for (k = 0; e != NIL && k < CHAIN; k++) {
+		d = (uint32_t)((uint32_t)here - e);
+		if (!d || d >= UINT32_MAX / 2) { /* not before: a second look */
+			k--;
+			e = m->sprev[e % RING];
+			continue;
+		}
+		if (d > i || d > ML_MATCH_WINDOW)
+			break;
+		len = common(m->win + i, m->win + i - d, end - i);
+		if (len > most)
+			found(c, &n, ML_OP_SELF, d, len);
+		most = len > most ? len : most;
+		e = m->sprev[(here - d) % RING];
+		if ((uint32_t)((uint32_t)here - e) <= d)
+			break; /* overwritten */
+	}
+	return n;
+}
+
+static size_t find_all(void *arg, size_t i, size_t end,
+	const struct ml_reps *reps, struct ml_cand *c)
+{
+	struct ml_match *m = arg;
+	size_t n = 0;
+
+	index_window(m, i);
+	if (m->bsize)
+		n = base_matches(m, i, end, reps, c, n);
+	return window_matches(m, i, end, reps, c, n);
+}
+
+/* Some bytes from *i on, by the cheapest steps; or as one gap, where they are
+ * rather numbers than a text. */
+static int parsed(struct ml_match *m, struct ml_edit *e, size_t *i, size_t end)
+{
+	static const struct ml_parse_ops ops = { find_all, base_byte };
+	struct ml_reps reps = { { m->disp[0], m->disp[1] }, m->dist };
+	const struct ml_step *step;
+	struct ml_step one[2];
+	size_t to = end - *i > ML_PARSE_LEN ? *i + ML_PARSE_LEN : end, n, own;
+	uint64_t bits, gap;
+	int r;
+
+	n = ml_parse_run(m->parse, &ops, m, m->win, *i, to, m->wfrom + *i,
+		e->described, &reps, &step, &bits);
+	if (m->err)
+		return m->err;
+	to = step[n - 1].at + step[n - 1].len;
+	own = step[n - 1].len >= ML_PARSE_NICE ? step[n - 1].at : to;
+	own -= *i;
+	if (own >= GAP_MIN) {
+		r = ml_gap_price(&e->gap, m->wfrom + *i, m->win + *i, own,
+			&gap, m->diag);
+		if (r)
+			return r;
+		if (gap + gap / 8 < bits) {
+			one[0].at = (uint32_t)*i;
+			one[0].len = (uint32_t)own;
+			one[0].op = ML_OP_LIT;
+			one[0].arg = 0;
+			one[1] = step[n - 1];
+			n = own < to - *i ? 2 : 1;
+			step = one;
+			if (n == 1) {
+				reps.disp[0] = m->disp[0];
+				reps.disp[1] = m->disp[1];
+				reps.dist = m->dist;
+			}
+		}
+	}
+	m->disp[0] = reps.disp[0];
+	m->disp[1] = reps.disp[1];
+	m->dist = reps.dist;
+	m->parsed += to - *i;
+	*i = to;
+	return ml_edit(e, step, n);
+}
+
 int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 	ml_emit *emit, void *arg, struct ml_diag *diag)
 {
 	size_t unit = ml_type_bytes(type), from, end, i, done, miss = 0;
 	size_t steps = 0, look = 0;
 	struct cand c, d;
+	unsigned lit;
 	struct ml_edit e;
 	int64_t disp;
 
@@ -567,8 +735,10 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 	from = done = i = end - n;
 	e.win = m->win;
 	e.wfrom = m->wfrom;
-	e.lit = literal_price(p, n, type);
+	lit = literal_price(p, n, type);
 	e.described = m->described;
+	if (!type)
+		ml_parse_prior(m->parse, p, n);
 	e.emit = emit;
 	e.arg = arg;
 	e.diag = diag;
@@ -578,9 +748,16 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 	e.gap.page = m->inpage;
 	e.gap.lead = m->lead;
 	e.gap.literals = m->literals;
+	e.gap.lit = type ? NULL : ml_parse_prices(m->parse);
 	e.gap.steady = m->steady;
 	e.gap.disp[0] = e.gap.disp[1] = m->disp[0];
 	while (i < end && !m->err) {
+		if (!type && !m->inpage && lit < NOISE && m->parsed < PARSE_MAX &&
+			!scattered(m, i, end)) {
+			m->err = parsed(m, &e, &i, end);
+			done = i;
+			continue;
+		}
 		if (!type && i >= look) {
 			if (scattered(m, i, end)) {
 				i += AREA;
@@ -589,10 +766,10 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 			}
 			look = i + AREA / 4;
 		}
-		find(m, &c, i, end, i - done, e.lit);
+		find(m, &c, i, end, i - done, lit);
 		if (unit > 1 && c.op >= 0)
 			trim(&c, from, i, unit);
-		if (c.op >= 0 && e.lit >= NOISE && n >= AREA &&
+		if (c.op >= 0 && lit >= NOISE && n >= AREA &&
 			c.len + c.back < NOISE_MIN)
 			c.op = -1;
 		if (c.op < 0) {
@@ -601,11 +778,11 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 			continue;
 		}
 		while (i + unit < end) { /* would one later be better? */
-			find(m, &d, i + unit, end, i + unit - done, e.lit);
+			find(m, &d, i + unit, end, i + unit - done, lit);
 			if (unit > 1 && d.op >= 0)
 				trim(&d, from, i + unit, unit);
 			if (d.op < 0 || d.gain <= c.gain + (int64_t)
-				(d.back ? 0 : unit * e.lit >> 3))
+				(d.back ? 0 : unit * lit >> 3))
 				break;
 			c = d;
 			i += unit;
@@ -626,7 +803,7 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 		} else {
 			m->dist = c.arg;
 		}
-		add_step(m->step, &steps, c.op, i, c.len, c.arg);
+		add_step(m->step, &steps, (unsigned)c.op, i, c.len, c.arg);
 		i += c.len;
 		done = i;
 		if (steps > ML_STEPS - 3 && !m->err)
