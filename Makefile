@@ -11,6 +11,12 @@ CPPFLAGS =
 B = build
 DEFS = -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -Ilib -Iembedded -Icmd
 LIBS = -lcrypto -lsodium -lxxhash -ldeflate -lz -larchive -lexpat -ljson-c -lm -pthread
+# Where there is none, nothing is confined: see cmd/confine.h.
+ifeq ($(shell printf '\043include <seccomp.h>' | \
+	$(CC) -E - >/dev/null 2>&1 && echo yes),yes)
+SECCOMP = -lseccomp
+DEFS += -DHAVE_SECCOMP
+endif
 VERSION = $(shell sed -n 's/.*ML_VERSION_STRING "\(.*\)"/\1/p' lib/ml.h)
 FUZZ_SECONDS = 60
 MAKEFLAGS += --no-print-directory
@@ -24,7 +30,7 @@ OBJ = $(CORE:%.c=$(B)/%.o) $(LIB:%.c=$(B)/%.o)
 UNIT = $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*.c))
 FUZZ = $(wildcard tests/fuzz/fuzz_*.c)
 TOOLS = $(B)/tests/mlgen $(B)/tests/maxrss $(B)/tests/fault/inject \
-	$(B)/tests/fault/nomem.so $(B)/tests/ideal
+	$(B)/tests/fault/nomem.so $(B)/tests/ideal $(B)/tests/confine
 DIST = $(B)/mallorn-$(VERSION)
 
 all: $(BIN) ## build the programs into build/bin
@@ -43,9 +49,10 @@ $(B)/libmallorn.a: $(OBJ)
 	rm -f $@
 	$(AR) rcs $@ $(OBJ)
 
-$(B)/bin/%: $(B)/cmd/%.o $(B)/cmd/util.o $(B)/cmd/trust.o $(B)/libmallorn.a
+MANNERS = $(B)/cmd/util.o $(B)/cmd/trust.o $(B)/cmd/confine.o
+$(B)/bin/%: $(B)/cmd/%.o $(MANNERS) $(B)/libmallorn.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(SECCOMP)
 
 demo: ## train a small model, patch it, compare with other tools
 	scripts/deps.sh demo
@@ -99,6 +106,9 @@ $(B)/tests/ideal: tests/ideal.c
 	@mkdir -p $(@D)
 	$(CC) $(WARN) -O2 -g -o $@ $< -lm
 
+$(B)/tests/confine: $(B)/tests/confine.o $(MANNERS) $(B)/libmallorn.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(SECCOMP) -pthread
+
 $(B)/tests/fault/inject: tests/fault/inject.c
 	@mkdir -p $(@D)
 	$(CC) $(WARN) -O2 -g -o $@ $<
@@ -107,19 +117,22 @@ $(B)/tests/fault/nomem.so: tests/fault/nomem.c
 	@mkdir -p $(@D)
 	$(CC) $(WARN) -O2 -g -fPIC -shared -o $@ $< -ldl
 
-fuzz: $(FUZZ:tests/fuzz/%.c=$(B)/libfuzzer/%) ## libFuzzer, FUZZ_SECONDS each
-	for f in $^; do \
-		d=$(B)/corpus/$${f##*/fuzz_}; mkdir -p $$d; \
-		$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
-			-rss_limit_mb=512 -print_final_stats=1 \
-			-artifact_prefix=$$d- $$d \
-			tests/fuzz/corpus/$${f##*/fuzz_} || exit 1; \
-	done
+fuzz: $(FUZZ:tests/fuzz/%.c=$(B)/libfuzzer/%) ## libFuzzer, FUZZ_SECONDS of CPU time each
+	scripts/fuzz.sh $(B)/fuzz $(FUZZ_SECONDS) $^
 
-$(B)/libfuzzer/%: tests/fuzz/%.c $(LIB) $(CORE)
+# The library instrumented once, for all targets.
+FZ = $(B)/libfuzzer
+FZFLAGS = -std=c11 -O1 -g $(SAN) $(CPPFLAGS) $(DEFS)
+$(FZ)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	clang -std=c11 -O1 -g -fsanitize=fuzzer $(SAN) $(CPPFLAGS) $(DEFS) \
-		-o $@ $^ $(LIBS)
+	clang $(FZFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+$(FZ)/libmallorn.a: $(CORE:%.c=$(FZ)/obj/%.o) $(LIB:%.c=$(FZ)/obj/%.o)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(FZ)/%: tests/fuzz/%.c $(FZ)/libmallorn.a
+	clang $(FZFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d -o $@ $^ $(LIBS)
 
 lint: ## manual pages, scripts, warnings of both compilers, symbols
 	$(MAKE) all tests B=$(B)/lint-gcc CC=gcc CFLAGS="-O2 -Werror"

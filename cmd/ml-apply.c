@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "mldec.h"
 #include "trust.h"
 
@@ -288,7 +289,8 @@ int main(int argc, char **argv)
 				"taken back");
 	}
 
-	/* stream */
+	/* stream: what is needed is open */
+	confine(tree || is_dir(base_path) ? CONFINE_FILES : CONFINE_ALL);
 	progress_start(&pr, chain.n == 1 ? chain.size : 0, quiet);
 	if (stream) {
 		struct ml_target t = {.write = to_sink, .ctx = &sink,

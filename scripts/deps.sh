@@ -6,7 +6,7 @@ set -eu
 
 build='gcc libc6-dev make pkg-config libssl-dev libdeflate-dev zlib1g-dev
 	libarchive-dev libexpat1-dev libjson-c-dev libsodium-dev
-	libxxhash-dev'
+	libxxhash-dev libseccomp-dev'
 demo='bsdiff xdelta3 zstd xz-utils'
 
 case ${1-build} in

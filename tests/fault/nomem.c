@@ -2,7 +2,8 @@
 /* Preloaded: the allocation number FAULT_N fails, and, with FAULT_ALL, those
  * after it. FAULT_DONE names a file that is made when one failed. libcrypto's
  * and libarchive's are spared: they crash by themselves when their first ones
- * fail. */
+ * fail; libseccomp's, which are many and always the same, unless FAULT_SECCOMP
+ * is set. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -15,25 +16,26 @@
 static unsigned long count, at;
 static struct {
 	uintptr_t from, to;
-} spared[2];
+} spared[3];
 static size_t spared_n;
 static int all;
 static const char *done;
 
 static int find_spared(struct dl_phdr_info *info, size_t size, void *arg)
 {
+	const char *name = info->dlpi_name;
 	int i;
 
 	(void)size;
 	(void)arg;
-	if (!strstr(info->dlpi_name, "libcrypto") &&
-		!strstr(info->dlpi_name, "libarchive"))
+	if (!strstr(name, "libcrypto") && !strstr(name, "libarchive") &&
+		(!strstr(name, "libseccomp") || getenv("FAULT_SECCOMP")))
 		return 0;
 	for (i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
 
 		if (p->p_type == PT_LOAD && (p->p_flags & PF_X) &&
-			spared_n < 2) {
+			spared_n < 3) {
 			spared[spared_n].from = info->dlpi_addr + p->p_vaddr;
 			spared[spared_n].to =
 				spared[spared_n].from + p->p_memsz;
