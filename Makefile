@@ -120,6 +120,11 @@ $(B)/tests/fault/nomem.so: tests/fault/nomem.c
 fuzz: $(FUZZ:tests/fuzz/%.c=$(B)/libfuzzer/%) ## libFuzzer, FUZZ_SECONDS of CPU time each
 	scripts/fuzz.sh $(B)/fuzz $(FUZZ_SECONDS) $^
 
+SECONDS = 600
+SEED = 1000
+property: all ## invariants on random pairs, from SEED on, for SECONDS
+	BIN=$(B)/bin tests/property.py -v -t $(SECONDS) $(SEED)
+
 # The library instrumented once, for all targets.
 FZ = $(B)/libfuzzer
 FZFLAGS = -std=c11 -O1 -g $(SAN) $(CPPFLAGS) $(DEFS)
@@ -206,6 +211,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1	/p' Makefile
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all bench demo check check-asan check-long check-built tests fuzz lint \
+.PHONY: all bench property demo check check-asan check-long check-built tests fuzz \
+	lint \
 	bench-size bench-mem install uninstall dist clean help
 .SECONDARY:

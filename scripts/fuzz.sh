@@ -13,9 +13,8 @@ hz=$(getconf CLK_TCK)
 cpu() { # pid: seconds that it has used
 	local w
 
-	w=$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) || return 1
-	set -- $w
-	echo $(((${12} + ${13}) / hz))
+	read -r -a w < <(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null)
+	[ ${#w[@]} -gt 12 ] && echo $(((w[11] + w[12]) / hz))
 }
 
 for f; do

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * inject CALLS N FAULT COMMAND...: runs the command and spoils the Nth system
- * call among CALLS (read,pread,write,fsync,rename,open,mkdir,unlink) on which
- * nothing of the program's start is counted: FAULT is an errno name (EIO,
+ * call among CALLS (read,pread,write,close,fsync,rename,open,mkdir,unlink) on
+ * which nothing of the program's start is counted: FAULT is an errno name (EIO,
  * ENOSPC, EINTR, ENOMEM, EACCES, EINVAL), or "short" to let a read or write
- * move half of its bytes, or KILL or TERM for that signal before the call. With
- * N followed by "+" all later ones fail, too.
+ * move half of its bytes, or KILL, TERM, INT or PIPE for that signal before the
+ * call. With N followed by "+" all later ones fail, too.
  *
  * Done with ptrace, because stdio reaches the kernel by ways that a preloaded
  * library does not see. The status is the command's; 100: the fault was never
@@ -135,6 +135,7 @@ static const struct {
 #endif
 		}},
 	{"open", {SYS_openat, -1, -1}},
+	{"close", {SYS_close, -1, -1}},
 #ifdef SYS_mkdir
 	{"mkdir", {SYS_mkdirat, SYS_mkdir, -1}},
 	{"unlink", {SYS_unlinkat, SYS_unlink, SYS_rmdir}},
@@ -174,7 +175,8 @@ static int fault_by_name(const char *s)
 		int e;
 	} names[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EINTR", EINTR},
 		{"ENOMEM", ENOMEM}, {"EACCES", EACCES}, {"EINVAL", EINVAL},
-		{"short", 0}, {"KILL", -SIGKILL}, {"TERM", -SIGTERM}};
+		{"short", 0}, {"KILL", -SIGKILL}, {"TERM", -SIGTERM},
+		{"INT", -SIGINT}, {"PIPE", -SIGPIPE}};
 	size_t i;
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)

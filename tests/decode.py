@@ -1,0 +1,1290 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""decode.py [BASE] < PATCH > TARGET
+
+Applies a patch, or a chain of them, by the text of ml-patch(5) and nothing
+else: a second opinion on what the page says and mallorn does. Slow, and whole
+in memory. Exits with the status of ml-apply.
+"""
+import hashlib
+import sys
+import zlib
+from fractions import Fraction
+
+M32 = 0xFFFFFFFF
+M64 = (1 << 64) - 1
+NUM_MAX = (1 << 63) - 1
+
+
+class Refused(Exception):
+    def __init__(self, status, why):
+        Exception.__init__(self, why)
+        self.status = status
+
+
+def need(ok, why, status=6):
+    if not ok:
+        raise Refused(status, why)
+
+
+# ===== bytes ===============================================================
+
+
+class Bytes:
+    """Bytes from at to end, taken one after the other."""
+
+    def __init__(self, data, at=0, end=None):
+        self.data = data
+        self.at = at
+        self.end = len(data) if end is None else end
+
+    def u8(self):
+        need(self.at < self.end, "truncated")
+        self.at += 1
+        return self.data[self.at - 1]
+
+    def take(self, n):
+        need(n <= self.end - self.at, "truncated")
+        self.at += n
+        return self.data[self.at - n:self.at]
+
+    def number(self, n):
+        return int.from_bytes(self.take(n), "little")
+
+    def varint(self):
+        v = 0
+        for i in range(9):
+            b = self.u8()
+            v |= (b & 127) << 7 * i
+            if b < 128:
+                need(b or not i, "not the shortest form")
+                return v
+        raise Refused(6, "a number of 2^63 or more")
+
+    def zigzag(self):
+        v = self.varint()
+        return -(v + 1) // 2 if v & 1 else v // 2
+
+
+def crc_after(data, start, at, end):
+    need(end - at >= 4, "truncated")
+    need(zlib.crc32(data[start:at]) == int.from_bytes(data[at:at + 4],
+         "little"), "wrong CRC-32")
+
+
+# ===== element types =======================================================
+
+# name: bytes, exponent bits of a float or 0
+KINDS = {
+    "u4": (1, 0), "i8": (1, 0), "i16": (2, 0), "i32": (4, 0), "i64": (8, 0),
+    "r4": (1, 0), "r8": (1, 0), "e4": (1, 4), "e5": (1, 5), "f16": (2, 5),
+    "bf16": (2, 8), "f32": (4, 8), "f64": (8, 11),
+}
+TYPES = [
+    "i8", "i8", "i16", "i32", "i64", "f16", "bf16", "f32", "f64", "e4", "e5",
+    "u4", "f16 16u4", "2f16 16u4", "f16 4i8 16u4", "2f16 4i8 16u4",
+    "f16 32i8", "2f16 32i8", "80u4 2f16", "108i8 f16", "2f16 12i8 128u4",
+    "2f16 44i8 128u4", "128u4 64i8 16i8 f16", "f32 256i8 16i16",
+    "f16 i16 4i8 128u4", "f16 32i16", "f16 32i16 8i8", "f16 80i8",
+    "f16 64i8 8i32", "f16 108i8", "f16 32i8 8i16", "56i8", "52i8 f16",
+    "64i8 f16", "i8 16u4", "f16 16r4", "f16 32r8", "i16", "i32", "f16",
+    "f32", "f64",
+]
+BLOCK_TYPES = {42: 20, 43: 21, 44: 22, 45: 19, 46: 18, 47: 13, 48: 14,
+               49: 15, 50: 35, 51: 36}
+
+
+def fields(type_):
+    """A unit as a list of kinds."""
+    out = []
+    for word in TYPES[BLOCK_TYPES.get(type_, type_)].split():
+        i = 0
+        while word[i].isdigit():
+            i += 1
+        out += [word[i:]] * int(word[:i] or 1)
+    return out
+
+
+UNITS = {t: fields(t) for t in list(range(len(TYPES))) + list(BLOCK_TYPES)}
+UNIT_LEN = {t: sum(KINDS[k][0] for k in u) for t, u in UNITS.items()}
+
+
+def order(type_):
+    return "big" if 37 <= type_ <= 41 else "little"
+
+
+def add(kind, b, r):
+    """The element of base b and residual r."""
+    n, exponent = KINDS[kind]
+    top = 1 << (8 * n - 1)
+    mask = 2 * top - 1
+    if kind in ("u4", "r4"):
+        return (b + r) & 15 | ((b >> 4) + (r >> 4) & 15) << 4
+    if not exponent:
+        return (b + r) & mask
+    m = ~b & mask if b & top else b | top
+    m = (m + r) & mask
+    return m & ~top if m & top else ~m & mask
+
+
+# ===== the range coder =====================================================
+
+
+class Layout:
+    """Where the chances of a class lie."""
+
+    def __init__(self, cls):
+        self.n = 0
+        self.cls = cls
+        self.op_contexts = 1 if cls == 1 else 6
+        self.op = self.room(self.op_contexts * 7)
+        self.flag = self.room(4)
+        self.kinds, self.depth = (3, 12) if cls == 1 else (6, 20)
+        self.num = self.room(self.kinds * self.depth)
+        self.sets = 4 if cls == 3 else 1
+        shape = {
+            1: ((0, 1, 4, 4, 4, 1, None), (1, 2, 4, 3, 3, 2, None)),
+            2: ((0, 0, 4, 5, 5, 3, 3), (0, 0, 4, 4, 4, 3, None)),
+            3: ((0, 0, 0, 5, 5, 3, 2), (0, 0, 4, 4, 4, 3, 1)),
+        }[cls]
+        self.floats = [Set(self, *shape[0]) for _ in range(self.sets)]
+        self.ints = [Set(self, *shape[1]) for _ in range(self.sets)]
+        self.lit = self.room(4 * 255) if cls > 1 else None
+        self.block = self.room(2 * 324 * 66) if cls == 3 else None
+
+    def room(self, n):
+        self.n += n
+        return self.n - n
+
+
+class Set:
+    def __init__(self, lay, zs, gs, ns, tb, kb, nb, es):
+        self.zs, self.gs, self.ns, self.tb = zs, gs, ns, tb
+        self.kb, self.nb, self.es = kb, nb, es
+        self.sign = lay.room(1)
+        self.zero = lay.room(16 >> zs)
+        self.cls = lay.room((16 >> gs) * ((1 << tb) - 1))
+        self.next = lay.room((16 >> ns) * (1 << kb) * ((1 << nb) - 1))
+        self.exp = None if es is None else lay.room((16 >> es) * 255)
+
+
+T = [1, 2, 3, 6, 10, 16, 27, 45, 73, 120, 194, 310, 488, 747, 1101, 1546,
+     2047, 2549, 2994, 3348, 3607, 3785, 3901, 3975, 4022, 4050, 4068, 4079,
+     4085, 4089, 4092, 4093, 4094]
+
+
+def squash(d):
+    if d < -2047:
+        return 0
+    if d > 2047:
+        return 4095
+    d += 2048
+    w, i = d & 127, d >> 7
+    return (T[i] * (128 - w) + T[i + 1] * w + 64) // 128
+
+
+def make_stretch():
+    out = [2047] * 4096
+    p = 0
+    for d in range(-2047, 2048):
+        while p < 4096 and squash(d) >= p:
+            out[p] = d
+            p += 1
+    return out
+
+
+STRETCH = make_stretch()
+RATE = [(2 * 131072 + 2 * t + 3) // (2 * (2 * t + 3)) for t in range(127)]
+
+
+class Model:
+    def __init__(self, cls):
+        self.cls = cls
+        self.lay = Layout(cls)
+        self.reset()
+
+    def reset(self):
+        n = self.lay.n
+        self.f = [0x8000] * n
+        self.g = [0x8000] * n
+        self.t = [0] * n
+        self.last_op = 0
+        self.d0 = self.d1 = self.dist = 0
+        self.type = self.e0 = self.set = self.k0 = self.c0 = self.tz = 0
+        self.k1 = self.k2 = 0
+        self.hist = 0  # the last four bytes, the newest lowest
+        self.sb = self.st = 0
+        self.avg = 0
+        if self.cls == 3:
+            self.tables = [[[1024, 0] for _ in range(65536)], {}, {}]
+            self.weights = [[60000, 6000, 6000, 6000] for _ in range(256)]
+
+    # -- bytes of the payload
+
+    def start(self, payload):
+        self.p = payload
+        self.at = 0
+        self.range = M32
+        self.code = 0
+        for _ in range(4):
+            self.code = self.code << 8 | self.byte()
+        self.held = self.nheld = 0
+
+    def byte(self):
+        self.at += 1
+        return self.p[self.at - 1] if self.at <= len(self.p) else 0
+
+    def raw(self, n):
+        v = done = 0
+        while n > 0:
+            k = min(n, 16)
+            while self.nheld < k:
+                self.held |= self.byte() << self.nheld
+                self.nheld += 8
+            v |= (self.held & (1 << k) - 1) << done
+            self.held >>= k
+            self.nheld -= k
+            done += k
+            n -= k
+        return v
+
+    # -- bits
+
+    def split(self, p):
+        bound = (self.range >> 16) * p
+        if self.code < bound:
+            bit = 0
+            self.range = bound
+        else:
+            bit = 1
+            self.range -= bound
+            self.code -= bound
+        while self.range < 1 << 24:
+            self.range = self.range << 8 & M32
+            self.code = (self.code << 8 | self.byte()) & M32
+        return bit
+
+    def chance(self, i):
+        return self.f[i] if self.cls == 1 else self.f[i] + self.g[i] >> 1
+
+    def learn(self, i, bit):
+        f, g, t = self.f, self.g, self.t
+        if self.cls == 1:
+            if bit:
+                f[i] -= f[i] >> 5
+            else:
+                f[i] += 0xFFFF - f[i] >> 5
+            return
+        r = RATE[t[i]]
+        if bit:
+            f[i] -= f[i] >> 4
+            g[i] -= g[i] * r >> 16
+        else:
+            f[i] += 0xFFFF - f[i] >> 4
+            g[i] += (0xFFFF - g[i]) * r >> 16
+        if t[i] < 126:
+            t[i] += 1
+
+    def bit(self, i):
+        b = self.split(self.chance(i))
+        self.learn(i, b)
+        return b
+
+    def tree(self, i, n):
+        m = 1
+        for _ in range(n):
+            m = 2 * m + self.bit(i + m - 1)
+        return m - (1 << n)
+
+    # -- numbers
+
+    def num(self, kind):
+        lay = self.lay
+        at = lay.num + kind % lay.kinds * lay.depth
+        i = 0
+        while i < lay.depth and self.bit(at + i):
+            i += 1
+        if i == lay.depth:
+            i = self.raw(6)
+        return (1 << i) + self.raw(i) - 1
+
+    def displacement(self):
+        flag = self.lay.flag
+        if not self.bit(flag):
+            return self.d0
+        if not self.bit(flag + 1):
+            d = 2 * self.d0 - self.d1
+        elif not self.bit(flag + 2):
+            d = self.d1
+        else:
+            z = self.num(2)
+            d = self.d0 - (z + 1) // 2 if z & 1 else self.d0 + z // 2
+        self.d1 = self.d0
+        self.d0 = d & M64
+        return self.d0
+
+    def distance(self):
+        if self.bit(self.lay.flag + 3):
+            self.dist = self.num(5) + 1
+        return self.dist
+
+    def operation(self):
+        ctx = 0 if self.cls == 1 else self.last_op
+        op = self.tree(self.lay.op + 7 * ctx, 3)
+        need(op < 6, "unknown operation", 5)
+        self.last_op = op
+        return op
+
+    def descriptor(self):
+        self.type = self.raw(6)
+        self.e0 = self.raw(11)
+        self.set = self.raw(2)
+        self.k0 = self.raw(5)
+        self.c0 = self.raw(4)
+        self.tz = self.raw(5)
+        need(self.type in UNITS, "unknown type", 5)
+        need(self.type < 42 or self.cls == 3, "blocks need class full", 5)
+        self.k1 = self.k2 = 0
+
+    def sets(self, floats):
+        all_ = self.lay.floats if floats else self.lay.ints
+        return all_[self.set if self.set < self.lay.sets else 0]
+
+    # -- bytes of a LIT
+
+    def literal(self):
+        if self.cls == 1:
+            e0, k0, tz = self.e0, self.k0, self.tz
+            self.e0 = self.k0 = self.tz = 0
+            b = self.alone("i8")
+            self.e0, self.k0, self.tz = e0, k0, tz
+        else:
+            at = self.lay.lit + (self.hist >> 6 & 3) * 255
+            b = self.tree(at, 8) if self.cls == 2 else self.mixed(at)
+        self.hist = (self.hist << 8 | b) & M32
+        return b
+
+    def mixed(self, at):
+        h = self.hist
+        m = 1
+        two = ((h & 0xFFFF) * 0x9E3779B1 & M32) >> 15
+        three = ((h & 0xFFFFFF) * 0x85EBCA6B & M32) >> 15
+        for _ in range(8):
+            i = at + m - 1
+            used = [self.tables[0][(h & 0xFF) * 256 + m],
+                    self.tables[1].setdefault((two + m * 769) & 0x1FFFF,
+                                              [1024, 0]),
+                    self.tables[2].setdefault((three + m * 7919) & 0x1FFFF,
+                                              [1024, 0])]
+            inputs = [STRETCH[self.chance(i) // 16]]
+            inputs += [STRETCH[2 * e[0] + 1] for e in used]
+            w = self.weights[m]
+            limit = 2047 * 65536
+            dot = sum(x * y for x, y in zip(inputs, w))
+            q = squash(max(-limit, min(limit, dot)) // 65536)
+            q = max(2, min(4093, q))
+            b = self.split(16 * q)
+            self.learn(i, b)
+            err = ((0 if b else 4095) - q) * 14
+            for k in range(4):
+                w[k] += (inputs[k] * err + 32768) // 65536
+                w[k] = max(-(1 << 22), min(1 << 22, w[k]))
+            for e in used:
+                if b:
+                    e[0] -= e[0] * 2 // (2 * e[1] + 3)
+                else:
+                    e[0] += (2047 - e[0]) * 2 // (2 * e[1] + 3)
+                if e[1] < 20:
+                    e[1] += 1
+            m = 2 * m + b
+        return m - 256
+
+    # -- classes and low bits
+
+    def class_(self, s, c, first):
+        j = self.tree(s.cls + (c >> s.gs) * ((1 << s.tb) - 1), s.tb)
+        if j != (1 << s.tb) - 1:
+            return j + first
+        return self.raw(6) + 1
+
+    def low(self, s, c, k, n):
+        at = s.next + (((c >> s.ns) << s.kb) + min(k, (1 << s.kb) - 1)) * (
+            (1 << s.nb) - 1)
+        coded = min(n, s.nb)
+        v = self.tree(at, coded)
+        rest = n - coded
+        return v << rest | self.raw(rest)
+
+    # -- elements
+
+    def residual(self, s, c, first, w):
+        if not self.bit(s.zero + (c >> s.zs)):
+            return 0
+        k = self.class_(s, c, first)
+        sign = self.raw(1)
+        k = min(k, w)
+        r = (1 << k - 1 | self.low(s, c, k, k - 1)) << self.tz
+        return (-r if sign else r) & (1 << w) - 1
+
+    def against(self, kind, b):
+        """An element whose base's is b."""
+        n, exponent = KINDS[kind]
+        w = 8 * n
+        if kind == "u4":
+            lo = self.half(b & 15)
+            return lo | self.half(b >> 4) << 4
+        if kind == "r4":
+            lo = self.predicted(b & 15, 4)
+            return lo | self.predicted(b >> 4, 4) << 4
+        if kind == "r8":
+            return self.predicted(b, 8)
+        s = self.sets(exponent > 0)
+        first = self.k0 + 1
+        if exponent:
+            e = b >> (w - 1 - exponent) & (1 << exponent) - 1
+            c = max(0, min(15, self.e0 - e))
+            first += max(c - self.c0, 0)
+        elif kind == "i8":
+            c = (b - self.e0 + 128) >> 4 & 15
+        else:
+            negative = b >> (w - 1)
+            v = b ^ (1 << w) - 1 if negative else b
+            c = min(7, v.bit_length() // (w // 8)) + 8 * negative
+        v = add(kind, b, self.residual(s, c, first, w))
+        if kind == "f16":
+            self.sb, self.st = b, v
+        return v
+
+    def half(self, b):
+        r = self.residual(self.sets(False), b, self.k0 + 1, 4)
+        return (b + r) & 15
+
+    def ratio(self):
+        """Of sb to st, and whether their signs differ."""
+        def parts(x):
+            e = x >> 10 & 31
+            return (x & 1023) | (1024 if e else 0), max(e, 1)
+        mb, eb = parts(self.sb)
+        mt, et = parts(self.st)
+        if not mb or not mt or abs(eb - et) > 6:
+            return 4096, 0
+        q = mb * 4096 // mt
+        if eb >= et:
+            if q >= 1 << 18 and eb > et:
+                return 4096, 0
+            q <<= eb - et
+        else:
+            q >>= et - eb
+        if q > 1 << 18:
+            return 4096, 0
+        return q, (self.sb ^ self.st) >> 15
+
+    def predicted(self, b, w):
+        ratio, differ = self.ratio()
+        code = b - 8 if w == 4 else (b ^ 0x80) - 0x80
+        x = abs(code) * ratio + 2048
+        c = x >> 8 & 15
+        p = x // 4096
+        if (code < 0) != bool(differ):
+            c = (16 - c) % 16
+            p = -min(p, 1 << w - 1)
+        else:
+            p = min(p, (1 << w - 1) - 1)
+        s = self.sets(False)
+        if self.bit(s.zero + (c >> s.zs)):
+            k = self.class_(s, c, 1)
+            sign = self.bit(s.sign)
+            if c < 8:
+                sign ^= 1
+            k = min(k, w)
+            v = 1 << k - 1 | self.low(s, c, k, k - 1)
+            p += -v if sign else v
+        return (p + (8 if w == 4 else 0)) & (1 << w) - 1
+
+    def alone(self, kind):
+        if kind in ("u4", "r4"):
+            lo = self.number_alone(4, 8)
+            return lo | self.number_alone(4, 8) << 4
+        n, exponent = KINDS[kind]
+        if exponent:
+            return self.float_alone(8 * n, exponent)
+        if kind in ("i8", "r8") and self.cls > 1:
+            s = self.sets(False)
+            c = min(self.k1 + self.k2, 15)
+            if s.exp is None:
+                v = self.tree(self.lay.lit + (c >> 2) * 255, 8)
+            else:
+                v = self.tree(s.exp + (c >> s.es) * 255, 8)
+            self.remember((256 - v if v > 127 else v).bit_length())
+            return (v + self.e0) & 255
+        return self.number_alone(8 * n, self.e0 if n == 1 else 0)
+
+    def remember(self, k):
+        self.k2 = self.k1
+        self.k1 = min(k, 15)
+
+    def number_alone(self, w, centre):
+        s = self.sets(False)
+        c = min(self.k1 + self.k2, 15)
+        if not self.bit(s.zero + (c >> s.zs)):
+            self.remember(0)
+            return centre & (1 << w) - 1
+        k = self.class_(s, c, self.k0 + 1)
+        sign = self.bit(s.sign)
+        k = min(k, w)
+        v = (1 << k - 1 | self.low(s, c, k, k - 1)) << self.tz
+        self.remember(k // 2 if w > 16 else k)
+        return (centre + (-v if sign else v)) & (1 << w) - 1
+
+    def float_alone(self, w, exponent):
+        s = self.sets(True)
+        c = min(self.k1 + self.k2, 15)
+        if not self.bit(s.zero + (c >> s.zs)):
+            self.remember(7)
+            return 0
+        if s.exp is not None:
+            n = min(exponent, 8)
+            e = self.tree(s.exp + (c >> s.es) * 255, n)
+            e = e << exponent - n | self.raw(exponent - n)
+        else:
+            j = self.tree(s.cls + (c >> s.gs) * ((1 << s.tb) - 1), s.tb)
+            if j != (1 << s.tb) - 1 and j <= self.e0:
+                e = self.e0 - j
+            else:
+                e = self.raw(exponent)
+        e &= (1 << exponent) - 1
+        k = self.e0 - e + 1
+        k = k if e <= self.e0 and k < 15 else 15
+        sign = self.bit(s.sign)
+        mant = w - 1 - exponent
+        v = 0
+        if self.tz < mant:
+            v = self.low(s, c, k, mant - self.tz) << self.tz
+        self.remember(k)
+        return sign << w - 1 | e << mant | v
+
+
+# ===== blocks ==============================================================
+
+# type: runs, codes in a run, their bits and zero, bits and zero of a scale,
+# bits of a minimum, sign of the second f16
+BLOCKS = {
+    42: (8, 32, 4, 0, 6, 0, 6, -1), 43: (8, 32, 5, 0, 6, 0, 6, -1),
+    44: (16, 16, 6, 32, 8, 128, 0, 0), 45: (16, 16, 3, 4, 6, 32, 0, 0),
+    46: (16, 16, 2, 0, 4, 0, 4, -1), 47: (1, 32, 4, 0, 0, 0, 0, 1),
+    48: (1, 32, 5, 16, 0, 0, 0, 0), 49: (1, 32, 5, 0, 0, 0, 0, 1),
+    50: (1, 32, 4, 8, 0, 0, 0, 0), 51: (1, 32, 8, 128, 0, 0, 0, 0),
+}
+
+
+def places(type_):
+    """Where the bits of a block's numbers lie: the offsets of d and m, and of
+    scales, minima and codes a list of (byte, shift, bits) pieces each, the
+    lowest first. As ggml-common.h and its dequantize functions have them."""
+    if type_ in (50, 47, 48, 49):
+        two = type_ in (47, 49)
+        high = 4 if two else 2
+        at = high + (4 if type_ in (48, 49) else 0)
+        codes = []
+        for i in range(32):
+            c = [(at + i % 16, 4 * (i // 16), 4)]
+            if type_ in (48, 49):
+                c.append((high + i // 8, i % 8, 1))
+            codes.append(c)
+        return 0, 2 if two else None, [], [], codes
+    if type_ == 51:
+        return 0, None, [], [], [[(2 + i, 0, 8)] for i in range(32)]
+    if type_ == 46:
+        codes = [[(16 + 32 * (i // 128) + i % 32, 2 * (i % 128 // 32), 2)]
+                 for i in range(256)]
+        return (80, 82, [[(i, 0, 4)] for i in range(16)],
+                [[(i, 4, 4)] for i in range(16)], codes)
+    if type_ == 45:
+        codes = [[(32 + 32 * (i // 128) + i % 32, 2 * (i % 128 // 32), 2),
+                  (i % 32, i // 32, 1)] for i in range(256)]
+        scales = [[(96 + i % 8, 4 * (i // 8), 4),
+                   (104 + i % 4, 2 * (i // 4), 2)] for i in range(16)]
+        return 108, None, scales, [], codes
+    if type_ in (42, 43):
+        scales, minima = [], []
+        for j in range(8):
+            if j < 4:
+                scales.append([(4 + j, 0, 6)])
+                minima.append([(8 + j, 0, 6)])
+            else:
+                scales.append([(8 + j, 0, 4), (j, 6, 2)])
+                minima.append([(8 + j, 4, 4), (4 + j, 6, 2)])
+        at = 16 if type_ == 42 else 48
+        codes = []
+        for i in range(256):
+            c = [(at + 32 * (i // 64) + i % 32, 4 * (i % 64 // 32), 4)]
+            if type_ == 43:
+                c.append((16 + i % 32, i // 32, 1))
+            codes.append(c)
+        return 0, 2, scales, minima, codes
+    codes = []
+    for i in range(256):
+        n, j, l = i // 128, i % 128 // 32, i % 32
+        codes.append([(64 * n + l + 32 * (j & 1), 4 * (j // 2), 4),
+                      (128 + 32 * n + l, 2 * j, 2)])
+    return 208, None, [[(192 + i, 0, 8)] for i in range(16)], [], codes
+
+
+PLACES = {t: places(t) for t in BLOCKS}
+
+
+def get_bits(block, pieces):
+    v = done = 0
+    for byte, shift, bits in pieces:
+        v |= (block[byte] >> shift & (1 << bits) - 1) << done
+        done += bits
+    return v
+
+
+def put_bits(block, pieces, v):
+    for byte, shift, bits in pieces:
+        block[byte] |= (v & (1 << bits) - 1) << shift
+        v >>= bits
+
+
+def signed_at(type_, what):
+    """Numbers that are signed bytes, whose highest bit is inverted."""
+    return 0x80 if (type_, what) in ((44, "scale"), (51, "code")) else 0
+
+
+class Numbers:
+    """The numbers of a block."""
+
+    def __init__(self, type_, block):
+        d, m, scales, minima, codes = PLACES[type_]
+        self.d = int.from_bytes(block[d:d + 2], "little")
+        self.m = 0 if m is None else int.from_bytes(block[m:m + 2], "little")
+        self.scales = [get_bits(block, p) ^ signed_at(type_, "scale")
+                       for p in scales]
+        self.minima = [get_bits(block, p) for p in minima]
+        self.codes = [get_bits(block, p) ^ signed_at(type_, "code")
+                      for p in codes]
+
+    def block(self, type_):
+        out = bytearray(UNIT_LEN[type_])
+        d, m, scales, minima, codes = PLACES[type_]
+        out[d:d + 2] = self.d.to_bytes(2, "little")
+        if m is not None:
+            out[m:m + 2] = self.m.to_bytes(2, "little")
+        for p, v in zip(scales, self.scales):
+            put_bits(out, p, v ^ signed_at(type_, "scale"))
+        for p, v in zip(minima, self.minima):
+            put_bits(out, p, v)
+        for p, v in zip(codes, self.codes):
+            put_bits(out, p, v ^ signed_at(type_, "code"))
+        return out
+
+
+def big_f(x):
+    """An f16 times 2^24."""
+    e, m = x >> 10 & 31, x & 1023
+    v = m if e == 0 else (1024 + m) << e - 1
+    return -v if x >> 15 else v
+
+
+def quotient(a, b):
+    q = abs(a) // abs(b)
+    return -q if (a < 0) != (b < 0) else q
+
+
+def limit(v, bits):
+    return max(-(1 << bits), min(1 << bits, v))
+
+
+def line(num_b, num_t, shift, zero):
+    """by and at."""
+    if num_t == 0:
+        return 4096, 0
+    by = limit(quotient(num_b * 4096, num_t), 24)
+    at = limit(quotient(shift * 4096, num_t), 40)
+    return by, at + (4096 - by) * zero
+
+
+class BlockReader:
+    def __init__(self, model, type_):
+        self.m = model
+        self.type = type_
+        (self.runs, self.per, self.bits, self.zero, self.sbits, self.szero,
+         self.mbits, self.sign) = BLOCKS[type_]
+        self.table = model.lay.block + (324 * 66 if self.bits > 4 else 0)
+
+    def near(self, by, at, b, bits):
+        """The prediction, whether it is low, and how near a border."""
+        x = at + by * b + 2048
+        top = (1 << bits) - 1
+        if x < 0:
+            p, c = 0, 8
+        elif x // 4096 > top:
+            p, c = top, 8
+        else:
+            p, c = x // 4096, x >> 8 & 15
+        return p, c < 8, 8 - c if c < 8 else c - 8
+
+    def number(self, row, p, low, bits):
+        m = self.m
+        at = self.table + row * 66
+        if not m.bit(at):
+            return p, 0
+        below = m.bit(at + 1)
+        if low:
+            below ^= 1
+        k = 1
+        while k < bits and m.bit(at + 1 + k):
+            k += 1
+        n = min(k - 1, 3)
+        off = 1 << n | m.tree(at + 10 + 7 * (k - 1), n)
+        rest = k - 1 - n
+        off = off << rest | m.raw(rest)
+        return (p - off if below else p + off) & (1 << bits) - 1, off
+
+    def level(self):
+        for i, top in enumerate((1, 4, 16, 32, 48, 72, 112)):
+            if self.m.avg < top:
+                return i
+        return 7
+
+    def weight(self, n, run):
+        """S and A of a run."""
+        s = big_f(n.d)
+        if self.sbits:
+            s *= n.scales[run] - self.szero
+        a = big_f(n.m) * self.sign
+        if self.mbits:
+            a *= n.minima[run]
+        return s, a
+
+    def read(self, base):
+        b = Numbers(self.type, base) if base is not None else None
+        n = Numbers(self.type, bytes(UNIT_LEN[self.type]))
+        m = self.m
+        n.d = m.against("f16", b.d) if b else m.alone("f16")
+        if self.sign:
+            n.m = m.against("f16", b.m) if b else m.alone("f16")
+        if self.sbits:
+            self.small(n.scales, b and b.scales, b and b.d, n.d,
+                       self.sbits, self.szero, 288, 322)
+        if self.mbits:
+            self.small(n.minima, b and b.minima, b and b.m, n.m,
+                       self.mbits, 0, 289, 323)
+        for run in range(self.runs):
+            if b:
+                sb, ab = self.weight(b, run)
+                st, at_ = self.weight(n, run)
+                by, at = line(sb, st, ab - at_, self.zero)
+            for i in range(run * self.per, (run + 1) * self.per):
+                if b:
+                    p, low, near = self.near(by, at, b.codes[i], self.bits)
+                    row = (near * 4 + (p * 4 >> self.bits)) * 8 + self.level()
+                else:
+                    p, low = self.zero or 1 << self.bits - 1, False
+                    row = 306 + self.level()
+                n.codes[i], off = self.number(row, p, low, self.bits)
+                m.avg += 2 * off - (m.avg >> 3)
+        return n.block(self.type)
+
+    def small(self, out, base, fb, ft, bits, zero, row, alone):
+        p = (1 << bits - 1) - 1
+        for run in range(self.runs):
+            if base is None:
+                out[run], _ = self.number(alone, p, False, bits)
+                p = out[run]
+                continue
+            by, at = line(big_f(fb), big_f(ft), 0, zero)
+            p, low, near = self.near(by, at, base[run], bits)
+            out[run], _ = self.number(row + near * 2, p, low, bits)
+
+
+# ===== records =============================================================
+
+
+class Target:
+    """What is made, and the base that it is made of."""
+
+    def __init__(self, base, size, window):
+        self.base, self.size, self.window = base, size, window
+        self.out = bytearray()
+
+    def copy(self, n, at):
+        need(at <= len(self.base) and n <= len(self.base) - at,
+             "copy leaves the base")
+        self.out += self.base[at:at + n]
+
+    def again(self, n, dist):
+        need(0 < dist <= len(self.out) and dist <= self.window,
+             "wrong distance")
+        for _ in range(n):
+            self.out.append(self.out[-dist])
+
+    def units(self, type_, n, at, element):
+        """n units; at: of the base, or None; element(kind, base's)."""
+        kinds, how = UNITS[type_], order(type_)
+        if at is not None:
+            need(at <= len(self.base) and
+                 n * UNIT_LEN[type_] <= len(self.base) - at,
+                 "leaves the base")
+        for _ in range(n):
+            for k in kinds:
+                w = KINDS[k][0]
+                b = None
+                if at is not None:
+                    b = int.from_bytes(self.base[at:at + w], how)
+                    at += w
+                self.out += element(k, b).to_bytes(w, how)
+
+
+def plain(t, payload, end):
+    src = Bytes(payload)
+    while len(t.out) < end:
+        op = src.u8()
+        need(op < 5, "unknown operation")
+        type_ = src.u8() if op > 2 else 0
+        need(type_ in UNITS, "unknown type", 5)
+        n = src.varint()
+        arg = src.varint() if op in (1, 2, 3) else 0
+        unit = UNIT_LEN[type_]
+        need(0 < n and n * unit <= end - len(t.out), "wrong length")
+        if op == 0 or op == 4:
+            t.out += src.take(n * unit)
+        elif op == 1:
+            t.copy(n, arg)
+        elif op == 2:
+            t.again(n, arg)
+        else:
+            t.units(type_, n, arg, lambda k, b: add(
+                k, b, src.number(KINDS[k][0])))
+    need(src.at == src.end, "payload not used up")
+
+
+def ranged(t, model, payload, end):
+    model.start(payload)
+    while len(t.out) < end:
+        op = model.operation()
+        left = end - len(t.out)
+        if op == 5:
+            model.descriptor()
+            # what makes nothing costs nothing: there is an end to it
+            need(model.at < len(payload) + (1 << 16), "no end")
+            continue
+        n = model.num((1, 0, 4, 3, 3)[op]) + 1
+        unit = UNIT_LEN[model.type] if op > 2 else 1
+        need(n * unit <= left, "wrong length")
+        start = len(t.out)
+        if op == 0:
+            for _ in range(n):
+                t.out.append(model.literal())
+        elif op == 1:
+            t.copy(n, (model.displacement() + start) & M64)
+        elif op == 2:
+            t.again(n, model.distance())
+        else:
+            at = None
+            if op == 3:
+                at = (model.displacement() + start) & M64
+            if model.type in BLOCKS:
+                blocks(t, model, n, at)
+            elif op == 3:
+                t.units(model.type, n, at, model.against)
+            else:
+                t.units(model.type, n, None, lambda k, b: model.alone(k))
+
+
+def blocks(t, model, n, at):
+    r = BlockReader(model, model.type)
+    unit = UNIT_LEN[model.type]
+    if at is not None:
+        need(at <= len(t.base) and n * unit <= len(t.base) - at,
+             "leaves the base")
+    for _ in range(n):
+        b = None
+        if at is not None:
+            b = t.base[at:at + unit]
+            at += unit
+        t.out += r.read(b)
+
+
+# ===== images ==============================================================
+
+
+def read_parts(payload):
+    """Parts of base and target, of a note of type 2."""
+    d = zlib.decompressobj(-15)
+    try:
+        raw = d.decompress(payload, 64 << 20)
+    except zlib.error as e:
+        raise Refused(6, "note of parts: " + str(e))
+    need(d.eof and not d.unused_data, "note of parts")
+    src = Bytes(raw)
+    at, base = 0, []
+    for _ in range(src.varint()):
+        gap, n = src.varint(), src.varint()
+        need(n > 0, "empty part")
+        base.append((at + gap, n, gap))
+        at += gap + n
+    at, target, args = 0, [], None
+    for i in range(src.varint()):
+        _, was, was_gap = base[i] if i < len(base) else (0, 0, 0)
+        gap = was_gap + src.zigzag()
+        v = src.varint()
+        z = v >> 1
+        n = was + (-(z + 1) // 2 if z & 1 else z // 2)
+        if v & 1:
+            args = tuple(src.take(3))
+        need(n > 0 and gap >= 0 and args, "malformed part")
+        target.append((at + gap, n, args))
+        at += gap + n
+    need(src.at == src.end, "note of parts: more than it says")
+    return [(a, n) for a, n, _ in base], target
+
+
+def inflate_parts(data, parts):
+    """The image of a file."""
+    out, at = bytearray(), 0
+    for pos, n in parts:
+        gap = pos - len(out)
+        need(gap >= 0 and gap <= len(data) - at, "parts leave the base")
+        out += data[at:at + gap]
+        at += gap
+        d = zlib.decompressobj(-15)
+        try:
+            made = d.decompress(data[at:])
+        except zlib.error:
+            raise Refused(4, "the base has no such part")
+        need(d.eof and len(made) == n, "the base has no such part")
+        out += made
+        at = len(data) - len(d.unused_data)
+    return out + data[at:]
+
+
+def deflate_parts(image, parts):
+    out, at = bytearray(), 0
+    for pos, n, (level, mem, strategy) in parts:
+        need(pos >= at and n <= len(image) - pos, "parts leave the image")
+        out += image[at:pos]
+        z = zlib.compressobj(level, zlib.DEFLATED, -15, mem, strategy)
+        out += z.compress(bytes(image[pos:pos + n])) + z.flush()
+        at = pos + n
+    return out + image[at:]
+
+
+# ===== casts ===============================================================
+
+FLOATS = {0: (4, 8), 1: (2, 5), 2: (2, 8), 3: (8, 11)}  # bytes, exponent
+
+
+def round_to(x, bits):
+    """A rational to so many bits of mantissa: ties to even."""
+    if x == 0:
+        return x
+    a = abs(x)
+    e = a.numerator.bit_length() - a.denominator.bit_length()
+    if Fraction(2) ** e > a:
+        e -= 1
+    unit = Fraction(2) ** (e - bits + 1)
+    q = a / unit
+    n = q.numerator // q.denominator
+    rest = q - n
+    if rest > Fraction(1, 2) or (rest == Fraction(1, 2) and n & 1):
+        n += 1
+    return n * unit if x > 0 else -n * unit
+
+
+def r24(x):
+    return round_to(x, 24)
+
+
+def value(v, n, exponent):
+    """A float's bits: (sign, rational), or (sign, None, mantissa, its bits)
+    for what is not finite."""
+    mant = 8 * n - 1 - exponent
+    sign = v >> 8 * n - 1
+    e = v >> mant & (1 << exponent) - 1
+    m = v & (1 << mant) - 1
+    if e == (1 << exponent) - 1:
+        return sign, None, m, mant
+    bias = (1 << exponent - 1) - 1
+    x = m * Fraction(2) ** (1 - bias - mant) if e == 0 else (
+        (1 << mant) + m) * Fraction(2) ** (e - bias - mant)
+    return sign, -x if sign else x, m, mant
+
+
+def to_float(sign, x, n, exponent):
+    """The bits of a rational."""
+    mant = 8 * n - 1 - exponent
+    bias = (1 << exponent - 1) - 1
+    top = sign << 8 * n - 1
+    a = abs(x)
+    if a == 0:
+        return top
+    e = a.numerator.bit_length() - a.denominator.bit_length()
+    if Fraction(2) ** e > a:
+        e -= 1
+    e = max(e, 1 - bias)
+    q = a / Fraction(2) ** (e - mant)
+    m = q.numerator // q.denominator
+    rest = q - m
+    if rest > Fraction(1, 2) or (rest == Fraction(1, 2) and m & 1):
+        m += 1
+    bits = (e + bias - 1 << mant) + m if m >> mant else m
+    return top | min(bits, (1 << exponent) - 1 << mant)
+
+
+def special(sign, m, mant, n, exponent):
+    """Infinity or NaN in another type."""
+    to = 8 * n - 1 - exponent
+    top = sign << 8 * n - 1 | (1 << exponent) - 1 << to
+    if m == 0:
+        return top
+    m = m << to - mant if to >= mant else m >> mant - to | 1 << to - 1
+    return top | m
+
+
+def nearest(x):
+    """To an integer, ties away from 0."""
+    n = (abs(x) + Fraction(1, 2)).__floor__()
+    return -n if x < 0 else n
+
+
+class Bits:
+    def __init__(self, src):
+        self.src, self.v, self.n = src, 0, 0
+
+    def take(self, n):
+        while self.n < n:
+            self.v |= self.src.u8() << self.n
+            self.n += 8
+        r = self.v & (1 << n) - 1
+        self.v >>= n
+        self.n -= n
+        return r - (1 << n) if r >> n - 1 else r
+
+    def plain(self, n):
+        r = self.take(n)
+        return r & (1 << n) - 1
+
+
+def cast_all(src, image):
+    """What the casts of a note of type 3 make."""
+    out = bytearray()
+    at = total = 0
+    for _ in range(src.varint()):
+        types = src.u8()
+        frm, to = types & 15, types >> 4
+        need((frm < 4 or (frm == 6 and to == 6)) and to != 3 and to < 11,
+             "unknown cast", 5)
+        at += src.zigzag()
+        units = src.varint()
+        per = 32 if to in (4, 5) else 1
+        n = units * per
+        width = 1 if frm == 6 else FLOATS[frm][0]
+        need(0 <= at and n * width <= len(image) - at, "cast leaves the base")
+        if to in (6, 7):
+            inner, zero = src.varint(), src.zigzag()
+            scales = [src.number(4) for _ in range(src.varint())]
+            need(inner > 0 and scales, "malformed cast")
+        if to >= 8:
+            columns, rank = src.varint(), src.varint()
+            need(columns and n % columns == 0 and 1 <= rank <= 64,
+                 "malformed cast")
+            total += rank * (n // columns + columns)
+            need(total <= 1 << 25, "too many factors")
+            exp, drop, u, v = factors(src, n // columns, columns, rank)
+        xs = []
+        for i in range(n):
+            raw = int.from_bytes(image[at + i * width:at + (i + 1) * width],
+                                 "little")
+            if frm == 6:
+                x = Fraction((raw ^ 0x80) - 0x80)
+                xs.append((int(x < 0), x, 0, 0))
+            else:
+                sign, x, m, mant = value(raw, *FLOATS[frm])
+                xs.append((sign, None if x is None else r24(x), m, mant))
+        at += n * width
+        if to < 3:
+            for sign, x, m, mant in xs:
+                v = special(sign, m, mant, *FLOATS[to]) if x is None else \
+                    to_float(sign, x, *FLOATS[to])
+                out += v.to_bytes(FLOATS[to][0], "little")
+        elif to == 4 or to == 5:
+            for b in range(units):
+                out += quant_block([x[1] for x in xs[32 * b:32 * b + 32]], to)
+        elif to < 8:
+            for i, x in enumerate(xs):
+                s = value(scales[i // inner % len(scales)], 4, 8)[1]
+                c = zero if not s else nearest(r24(x[1] / s)) + zero
+                lo, hi = (-128, 127) if to == 6 else (0, 255)
+                out.append(max(lo, min(hi, c)) & 255)
+        else:
+            kind = FLOATS[to - 8]
+            for i, (sign, x, m, mant) in enumerate(xs):
+                r, c = divmod(i, columns)
+                if x is None:
+                    bits = special(sign, m, mant, *kind)
+                else:
+                    s = sum(u[k][r] * v[k][c] << drop[k] for k in range(rank))
+                    y = r24(x + r24(s * Fraction(2) ** exp))
+                    bits = to_float(int(y < 0 or (y == 0 and sign and s == 0)),
+                                    y, *kind)
+                out += bits.to_bytes(kind[0], "little")
+    need(src.at == src.end, "note of casts: more than it says")
+    return out
+
+
+def factors(src, rows, columns, rank):
+    bits = Bits(src)
+    exp = bits.take(16)
+    need(-2000 <= exp <= 2000, "malformed factors")
+    u, v, drop = [], [], []
+    for _ in range(rank):
+        nu, nv, d = bits.plain(8), bits.plain(8), bits.plain(8)
+        need(1 <= nu <= 24 and 1 <= nv <= 24 and d + nv <= 30,
+             "malformed factors")
+        drop.append(d)
+        u.append([bits.take(nu) for _ in range(rows)])
+        v.append([bits.take(nv) for _ in range(columns)])
+    return exp, drop, u, v
+
+
+def quant_block(x, to):
+    need(None not in x, "a cast of what is not finite")
+    big = max(abs(e) for e in x)
+    if to == 4:
+        d = r24(big / 127)
+    else:
+        first = next(e for e in x if abs(e) == big)
+        d = r24(first / -8)
+    out = bytearray(to_float(int(d < 0), d, 2, 5).to_bytes(2, "little"))
+    inv = r24(1 / d) if d else Fraction(0)
+    if to == 4:
+        for e in x:
+            out.append(nearest(r24(e * inv)) & 255)
+        return out
+    codes = [max(0, min(15, (r24(e * inv) + Fraction(17, 2)).__floor__()))
+             for e in x]
+    for i in range(16):
+        out.append(codes[i] | codes[16 + i] << 4)
+    return out
+
+
+# ===== a patch =============================================================
+
+
+def header(data, start):
+    src = Bytes(data, start)
+    need(src.take(4) == b"\xd3mlp", "no patch", 1)
+    need(src.u8() == 1, "unknown version", 5)
+    h = {"cls": src.u8(), "flags": src.u8(), "ext": {}}
+    need(1 <= h["cls"] <= 3 and h["flags"] <= 1, "unknown class or flag", 5)
+    n = src.varint()
+    end = src.at + n
+    need(end + 4 - start <= 384, "header too long")
+    crc_after(data, start, end, len(data))
+    f = Bytes(data, src.at, end)
+    h["release"], h["target"] = f.varint(), f.varint()
+    h["base"] = f.varint() if h["flags"] else None
+    h["body"], h["window"] = f.varint(), f.varint()
+    h["sha"] = f.take(32)
+    h["base_sha"] = f.take(32) if h["flags"] else None
+    signed = False
+    while f.at < end:
+        need(not signed, "behind the signature")
+        kind, size = f.u8(), f.u8()
+        what = f.take(size)
+        signed = kind == 0x81
+        need(kind < 0x80 or kind in (0x81, 0x82), "unknown field", 5)
+        need(not signed or (size == 73 and what[0] == 1), "signature", 5)
+        need(not signed or 1 in h["ext"], "signature without a digest")
+        need(kind not in (1, 0x82) or kind not in h["ext"], "field twice")
+        h["ext"][kind] = what
+    return h, end + 4
+
+
+def record(data, at, end):
+    src = Bytes(data, at, end)
+    flags, n, size = src.u8(), src.varint(), src.varint()
+    payload = src.take(size)
+    crc_after(data, at, src.at, end)
+    need(flags < 32 and flags & 15 in (0, 1, 15), "unknown coder", 5)
+    need(flags & 15 != 15 or n == 0, "note that makes bytes", 5)
+    need(flags & 15 == 15 or n > 0, "empty record")
+    return flags & 15, flags >> 4, n, payload, src.at + 4
+
+
+def apply(data, start, base):
+    h, at = header(data, start)
+    need(h["flags"] or not start, "a patch without a base in a chain")
+    end = at + h["body"]
+    need(end <= len(data), "truncated")
+    if h["flags"]:
+        need(base is not None and len(base) == h["base"] and
+             hashlib.sha256(base).digest() == h["base_sha"],
+             "not the base", 4)
+    else:
+        base = b""
+    body = hashlib.sha256(data[at:end]).digest()
+    need(h["ext"].get(1, body) == body, "not the body", 6)
+    image, size, parts = base, h["target"], None
+    images = h["ext"].get(0x82)
+    if images is not None:
+        need(h["cls"] == 3, "images need class full")
+        src = Bytes(images)
+        size, base_size = src.varint(), src.varint()
+        coder, _, _, note, at = record(data, at, end)
+        need(coder == 15 and note[:1] == b"\x02", "no note of parts")
+        base_parts, parts = read_parts(note[1:])
+        image = inflate_parts(base, base_parts)
+        if len(image) < base_size:
+            coder, _, _, note, at = record(data, at, end)
+            need(coder == 15 and note[:1] == b"\x03", "no note of casts")
+            image = image + cast_all(Bytes(note, 1), image)
+        need(len(image) == base_size, "not the image of the base")
+    t = Target(image, size, h["window"])
+    model = Model(h["cls"])
+    while at < end:
+        coder, reset, n, payload, at = record(data, at, end)
+        if reset:
+            model.reset()
+        if coder == 15:
+            continue
+        stop = len(t.out) + n
+        need(stop <= size, "more than the target")
+        if coder == 0:
+            plain(t, payload, stop)
+        else:
+            ranged(t, model, payload, stop)
+    need(len(t.out) == size, "less than the target")
+    out = t.out if parts is None else deflate_parts(t.out, parts)
+    need(len(out) == h["target"] and
+         hashlib.sha256(out).digest() == h["sha"], "wrong digest", 7)
+    return bytes(out), end
+
+
+def chain(data, base):
+    need(data, "empty")
+    at = 0
+    while at < len(data):
+        base, at = apply(data, at, base)
+    return base
+
+
+def main():
+    data = sys.stdin.buffer.read()
+    base = None
+    if len(sys.argv) > 1:
+        with open(sys.argv[1], "rb") as f:
+            base = f.read()
+    try:
+        base = chain(data, base)
+    except Refused as e:
+        sys.stderr.write("decode.py: %s\n" % e)
+        return e.status
+    sys.stdout.buffer.write(base)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
