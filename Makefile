@@ -211,7 +211,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1	/p' Makefile
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all bench property demo check check-asan check-long check-built tests fuzz \
-	lint \
+.PHONY: all bench property demo check check-asan check-long check-built tests \
+	fuzz lint \
 	bench-size bench-mem install uninstall dist clean help
 .SECONDARY:

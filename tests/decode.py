@@ -6,6 +6,7 @@ Applies a patch, or a chain of them, by the text of ml-patch(5) and nothing
 else: a second opinion on what the page says and mallorn does. Slow, and whole
 in memory. Exits with the status of ml-apply.
 """
+import ctypes
 import hashlib
 import sys
 import zlib
@@ -805,13 +806,23 @@ class BlockReader:
 class Target:
     """What is made, and the base that it is made of."""
 
-    def __init__(self, base, size, window):
+    def __init__(self, base, size, window, page, lead):
         self.base, self.size, self.window = base, size, window
+        self.page, self.lead = page, lead
         self.out = bytearray()
 
-    def copy(self, n, at):
+    def reach(self, n, at):
+        """n bytes of the base from at on are there for the next n."""
         need(at <= len(self.base) and n <= len(self.base) - at,
-             "copy leaves the base")
+             "leaves the base")
+        if self.page:
+            t = len(self.out)
+            across = t % self.page + n > self.page
+            need(at + self.lead >= (t if across else t - t % self.page),
+                 "no longer there")
+
+    def copy(self, n, at):
+        self.reach(n, at)
         self.out += self.base[at:at + n]
 
     def again(self, n, dist):
@@ -824,9 +835,7 @@ class Target:
         """n units; at: of the base, or None; element(kind, base's)."""
         kinds, how = UNITS[type_], order(type_)
         if at is not None:
-            need(at <= len(self.base) and
-                 n * UNIT_LEN[type_] <= len(self.base) - at,
-                 "leaves the base")
+            self.reach(n * UNIT_LEN[type_], at)
         for _ in range(n):
             for k in kinds:
                 w = KINDS[k][0]
@@ -897,8 +906,7 @@ def blocks(t, model, n, at):
     r = BlockReader(model, model.type)
     unit = UNIT_LEN[model.type]
     if at is not None:
-        need(at <= len(t.base) and n * unit <= len(t.base) - at,
-             "leaves the base")
+        t.reach(n * unit, at)
     for _ in range(n):
         b = None
         if at is not None:
@@ -1173,33 +1181,61 @@ def quant_block(x, to):
 # ===== a patch =============================================================
 
 
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def xxh3(data):
+    """By its authors' library; zeros behind it, as the page says."""
+    class Pair(ctypes.Structure):
+        _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
+    lib = ctypes.CDLL("libxxhash.so.0")
+    lib.XXH3_128bits.restype = Pair
+    lib.XXH3_128bits.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
+    h = lib.XXH3_128bits(bytes(data), len(data))
+    return (h.high << 64 | h.low).to_bytes(16, "big") + bytes(16)
+
+
 def header(data, start):
     src = Bytes(data, start)
     need(src.take(4) == b"\xd3mlp", "no patch", 1)
     need(src.u8() == 1, "unknown version", 5)
     h = {"cls": src.u8(), "flags": src.u8(), "ext": {}}
-    need(1 <= h["cls"] <= 3 and h["flags"] <= 1, "unknown class or flag", 5)
+    need(1 <= h["cls"] <= 3 and h["flags"] <= 7, "unknown class or flag", 5)
     n = src.varint()
     end = src.at + n
     need(end + 4 - start <= 384, "header too long")
     crc_after(data, start, end, len(data))
     f = Bytes(data, src.at, end)
+    based, weak = h["flags"] & 1, h["flags"] >> 2
+    need(not weak or h["cls"] == 3, "XXH3 below class full")
     h["release"], h["target"] = f.varint(), f.varint()
-    h["base"] = f.varint() if h["flags"] else None
+    h["base"] = f.varint() if based else None
     h["body"], h["window"] = f.varint(), f.varint()
     h["sha"] = f.take(32)
-    h["base_sha"] = f.take(32) if h["flags"] else None
+    h["base_sha"] = f.take(32) if based else None
     signed = False
     while f.at < end:
         need(not signed, "behind the signature")
         kind, size = f.u8(), f.u8()
         what = f.take(size)
         signed = kind == 0x81
-        need(kind < 0x80 or kind in (0x81, 0x82), "unknown field", 5)
+        need(kind < 0x80 or kind in (0x81, 0x82, 0x83), "unknown field", 5)
         need(not signed or (size == 73 and what[0] == 1), "signature", 5)
         need(not signed or 1 in h["ext"], "signature without a digest")
-        need(kind not in (1, 0x82) or kind not in h["ext"], "field twice")
+        need(not signed or not weak, "XXH3 with a signature")
+        need(kind not in (1, 0x82, 0x83) or kind not in h["ext"],
+             "field twice")
         h["ext"][kind] = what
+    page = h["ext"].get(0x83)
+    need((page is not None) == bool(h["flags"] & 2), "page without flag 1")
+    h["page"] = h["lead"] = 0
+    if page is not None:
+        need(len(page) == 2 and 4 <= page[0] <= 30 and based and
+             0x82 not in h["ext"], "malformed page")
+        h["page"] = 1 << page[0]
+        h["lead"] = page[1] << page[0]
+    h["digest"] = xxh3 if weak else sha256
     return h, end + 4
 
 
@@ -1216,17 +1252,16 @@ def record(data, at, end):
 
 def apply(data, start, base):
     h, at = header(data, start)
-    need(h["flags"] or not start, "a patch without a base in a chain")
+    need(h["flags"] & 1 or not start, "a patch without a base in a chain")
     end = at + h["body"]
     need(end <= len(data), "truncated")
-    if h["flags"]:
+    if h["flags"] & 1:
         need(base is not None and len(base) == h["base"] and
-             hashlib.sha256(base).digest() == h["base_sha"],
-             "not the base", 4)
+             h["digest"](base) == h["base_sha"], "not the base", 4)
     else:
         base = b""
-    body = hashlib.sha256(data[at:end]).digest()
-    need(h["ext"].get(1, body) == body, "not the body", 6)
+    body = sha256(data[at:end])
+    need(h["ext"].get(1, body) == body, "not the body")
     image, size, parts = base, h["target"], None
     images = h["ext"].get(0x82)
     if images is not None:
@@ -1242,7 +1277,7 @@ def apply(data, start, base):
             need(coder == 15 and note[:1] == b"\x03", "no note of casts")
             image = image + cast_all(Bytes(note, 1), image)
         need(len(image) == base_size, "not the image of the base")
-    t = Target(image, size, h["window"])
+    t = Target(image, size, h["window"], h["page"], h["lead"])
     model = Model(h["cls"])
     while at < end:
         coder, reset, n, payload, at = record(data, at, end)
@@ -1258,8 +1293,8 @@ def apply(data, start, base):
             ranged(t, model, payload, stop)
     need(len(t.out) == size, "less than the target")
     out = t.out if parts is None else deflate_parts(t.out, parts)
-    need(len(out) == h["target"] and
-         hashlib.sha256(out).digest() == h["sha"], "wrong digest", 7)
+    need(len(out) == h["target"] and h["digest"](out) == h["sha"],
+         "wrong digest", 7)
     return bytes(out), end
 
 
