@@ -45,6 +45,9 @@ $(B)/embedded/mldec.o: private DEFS += -DML_DEC_CRC32=ml_crc32
 # Loops over columns, which in order are the same in vectors.
 $(B)/lib/lowrank.o: private CFLAGS += -O3
 
+# Look-ups in tables of these are loops to be unrolled.
+$(B)/lib/fast_%.o: CFLAGS += -O3
+
 $(B)/libmallorn.a: $(OBJ)
 	rm -f $@
 	$(AR) rcs $@ $(OBJ)

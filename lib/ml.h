@@ -573,6 +573,9 @@ void ml_zip_restart(struct ml_zip *z, uint64_t every);
 /* Before anything else, class full: large runs of elements become fast blocks
  * (coder 3), made by so many threads; 0: as many as there are processors. */
 int ml_zip_fast(struct ml_zip *z, unsigned threads, struct ml_diag *diag);
+/* Sends the blocks that threads still have, so that what comes between them
+ * does not depend on how many threads there are. */
+int ml_zip_sync(struct ml_zip *z, struct ml_diag *diag);
 /* n bytes of elements of the target, of a type of ml-patch(5) below 11, against
  * the base bytes at `at` (base NULL: without), as a fast block. */
 int ml_zip_pair(struct ml_zip *z, unsigned type, uint64_t at,

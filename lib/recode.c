@@ -233,6 +233,8 @@ static int on_record(struct job *j, uint32_t tag, const uint8_t *p, size_t n,
 
 	if (!err && tag == ML_DONE)
 		return ml_done_decode(done, p, n, diag);
+	if (!err && j->zip && (tag == ML_SPAN || tag == ML_QUNT))
+		err = ml_zip_sync(j->zip, diag);
 	/* a decoded model has its labels where its bytes begin */
 	if (!err && (passes || tag == ML_WRAP || tag == ML_CAST ||
 		(!j->flat &&

@@ -150,6 +150,11 @@ int ml_zip_fast(struct ml_zip *z, unsigned threads, struct ml_diag *diag)
 	return ml_fast_zip_new(&z->fast, threads, &z->next, diag);
 }
 
+int ml_zip_sync(struct ml_zip *z, struct ml_diag *diag)
+{
+	return z->fast ? ml_fast_zip_end(z->fast, diag) : ML_OK;
+}
+
 int ml_zip_pair(struct ml_zip *z, unsigned type, uint64_t at,
 	const uint8_t *base, const uint8_t *p, size_t n, struct ml_diag *diag)
 {
@@ -288,6 +293,8 @@ int ml_zip_span(struct ml_zip *z, const struct ml_span *sp,
 
 	z->type = ml_type_of(sp->dtype);
 	z->left = sp->len;
+	if (!r)
+		r = ml_zip_sync(z, diag);
 	return r ? r : z->next.span(z->next.ctx, sp, diag);
 }
 

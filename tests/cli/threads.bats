@@ -178,3 +178,27 @@ same() {
 	[ $s = 3 ]
 	[ "$(wc -l <err)" = 1 ]
 }
+
+@test 'levels: the same bytes at any number of threads, and the way back' {
+	for e in bf16.st f32.st q8_0.gguf; do
+		ml-split "$D/new.$e" >s
+		for n in 1 2 5; do
+			r 0 ml-zipnn -q -1 -T $n -o z$n s
+			r 0 ml-diff -q -1 -l -T $n -o p$n "$D/old.$e" \
+				"$D/new.$e"
+			cmp z1 z$n
+			cmp p1 p$n
+		done
+		ml-zipnn -d z1 | ml-join | cmp - "$D/new.$e"
+		r 0 ml-apply -o out "$D/old.$e" p1
+		cmp out "$D/new.$e"
+	done
+}
+
+# The same of a larger one, where threads have much to do at a time.
+@test 'fast blocks keep their place among the labels' {
+	ml-split new | ml-zipnn -q -1 -T 1 >z1
+	ml-split new | ml-zipnn -q -1 -T 4 >z4
+	cmp z1 z4
+	ml-zipnn -d z4 | ml-join | cmp - new
+}
