@@ -5,12 +5,13 @@
 #include "mldec.h"
 #include "mlrc.h"
 
+/* Between them a step needs ML_DEC_LOOK bytes, or all that are left. */
 enum { S_HEADER, S_START, S_RECORD, S_INIT, S_OP, S_LEN, S_ADDR, S_RUN,
-	S_CRC, S_END, S_ERROR, S_GATHER, S_FETCH, S_PUT };
+	S_NOTE, S_CRC, S_END, S_ERROR, S_GATHER, S_FETCH, S_PUT };
 
-enum { CODER_NONE = 0, CODER_RANGE = 1, CODER_FAST = 3 };
+enum { CODER_NONE = 0, CODER_RANGE = 1, CODER_NANO = 2, CODER_FAST = 3,
+	CODER_NOTE = 15 };
 #define F_RESET 0x10u /* of a record's first byte */
-#define F_NOTE 0x0fu /* coder number of a note */
 
 #if ML_DEC_CLASS >= 3
 #define TARGET_SIZE(d) ((d)->hdr.target_image)
@@ -23,15 +24,13 @@ enum { CODER_NONE = 0, CODER_RANGE = 1, CODER_FAST = 3 };
 #define BASE_SIZE(d) ((d)->base_size)
 #endif
 #if ML_DEC_CLASS >= 2
-#define CLASS(d) ((d)->hdr.cls)
 #define WINDOW(d) ((d)->hdr.window)
 #else
-#define CLASS(d) ML_NANO
 #define WINDOW(d) ((d)->window)
 #endif
 
 #define GO_ON 100 /* work() wants to be called again at once */
-#define DEEP 101 /* what follows takes much stack: deep() is to do it */
+#define CRC_GOOD 0x2144df1cu /* of data and their own CRC-32 */
 
 #ifdef ML_DEC_CRC32 /* the builder has a faster one */
 uint32_t ML_DEC_CRC32(uint32_t crc, const void *p, size_t n);
@@ -66,28 +65,49 @@ size_t ml_dec_arena(int cls)
 
 	if (cls < 1 || cls > ML_DEC_CLASS)
 		return 0;
-	n = ml_layout_bytes(&ml_layouts[cls - 1]);
+	n = ML_NANO_NPROB * 2;
+#if ML_DEC_CLASS >= 2
+	if (cls != ML_NANO)
+		n = ml_layout_bytes(ml_layout_of(cls));
+#endif
 	return n < ML_DEC_HDR ? ML_DEC_HDR : n;
 }
 
-/* LEB128, at most 63 (31) bits. 1: done; 0: more bytes needed; -1: bad. */
+/* LEB128, at most 63 (31) bits, in its shortest form. */
 static int varint(const uint8_t **p, const uint8_t *end, ml_off *v)
 {
 	unsigned shift = 0;
+	ml_off b, x = 0;
 
-	for (*v = 0; *p < end; shift += 7) {
-		uint8_t b = *(*p)++;
+	do {
+		if (*p >= end || shift >= sizeof x * 8 - 1)
+			return 0;
+		b = *(*p)++;
+		x |= (b & 127) << shift;
+		if ((ml_soff)x < 0 || (x >> shift ^ b) & 127)
+			return 0;
+		shift += 7;
+	} while (b & 128);
+	*v = x;
+	return b || shift == 7;
+}
 
-		*v |= (ml_off)(b & 127) << shift;
-		if (shift + 7 >= sizeof *v * 8 &&
-			(b & 127) >> (sizeof *v * 8 - 1 - shift))
-			return -1;
-		if (b < 128)
-			return b || !shift ? 1 : -1; /* shortest form only */
-		if (shift + 7 >= sizeof *v * 8)
-			return -1;
+/* Element types are told, so that none is found unknown in the middle. */
+static int types_known(struct ml_hdr *h, const uint8_t *p, unsigned n)
+{
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+#if ML_DEC_CLASS >= 3
+		if (i < 6)
+			h->types |= (uint64_t)p[i] << 8 * i;
+#else
+		if (i < 2 ? p[i] & ~(ML_DEC_TYPES >> 8 * i) : p[i])
+			return 0;
+#endif
 	}
-	return 0;
+	(void)h;
+	return 1;
 }
 
 /* An extension field; the critical ones may not be passed over. */
@@ -100,6 +120,8 @@ static int extension(struct ml_hdr *h, const uint8_t *e)
 			return ML_DEC_EFORMAT;
 		h->body_sha = e + 2;
 	}
+	if (e[0] == ML_EXT_TYPES && !types_known(h, e + 2, e[1]))
+		return ML_DEC_EVERSION;
 	if (e[0] == ML_EXT_SIG && e[1] == ML_SIG_FIELD &&
 		e[2] == ML_SIG_ED25519) {
 		if (h->flags & ML_HF_XXH3) /* what would it vouch for? */
@@ -123,8 +145,8 @@ static int extension(struct ml_hdr *h, const uint8_t *e)
 	const uint8_t *p = e + 2, *end = p + e[1];
 
 	if (e[0] == ML_EXT_IMAGE && h->cls == ML_FULL) {
-		if (h->wrapped++ || varint(&p, end, &h->target_image) != 1 ||
-			varint(&p, end, &h->base_image) != 1 || p < end)
+		if (h->wrapped++ || !varint(&p, end, &h->target_image) ||
+			!varint(&p, end, &h->base_image) || p < end)
 			return ML_DEC_EFORMAT;
 		return 0;
 	}
@@ -134,22 +156,20 @@ static int extension(struct ml_hdr *h, const uint8_t *e)
 
 static int hdr_fields(struct ml_hdr *h, const uint8_t *p, const uint8_t *end)
 {
+	const unsigned base = h->flags & ML_HF_BASE;
 	const uint8_t *e;
 	int r;
 
-	if (varint(&p, end, &h->release) != 1 ||
-		varint(&p, end, &h->target_size) != 1)
-		return ML_DEC_EFORMAT;
-	if (h->flags & ML_HF_BASE && varint(&p, end, &h->base_size) != 1)
-		return ML_DEC_EFORMAT;
-	if (varint(&p, end, &h->body_len) != 1 ||
-		varint(&p, end, &h->window) != 1)
-		return ML_DEC_EFORMAT;
-	if (end - p < (h->flags & ML_HF_BASE ? 64 : 32))
+	if (!varint(&p, end, &h->release) ||
+		!varint(&p, end, &h->target_size) ||
+		(base && !varint(&p, end, &h->base_size)) ||
+		!varint(&p, end, &h->body_len) ||
+		!varint(&p, end, &h->window) ||
+		end - p < (base ? 64 : 32))
 		return ML_DEC_EFORMAT;
 	h->target_sha = p;
 	p += 32;
-	if (h->flags & ML_HF_BASE) {
+	if (base) {
 		h->base_sha = p;
 		p += 32;
 	}
@@ -178,8 +198,8 @@ static int hdr_fields(struct ml_hdr *h, const uint8_t *p, const uint8_t *end)
 int ml_hdr_parse(const uint8_t *p, size_t n, struct ml_hdr *h)
 {
 	static const uint8_t magic[5] = ML_PATCH_MAGIC;
-	const uint8_t *q, *end = p + n;
-	ml_off len;
+	const uint8_t *q = p + 7;
+	unsigned len;
 	size_t i;
 	int r;
 
@@ -194,19 +214,22 @@ int ml_hdr_parse(const uint8_t *p, size_t n, struct ml_hdr *h)
 	h->flags = p[6];
 	if (h->version != 1)
 		return ML_DEC_EVERSION;
-	q = p + 7;
-	r = varint(&q, end, &len);
-	if (r <= 0)
-		return r < 0 ? ML_DEC_EFORMAT : 0;
-	if (len > ML_HDR_MAX - 4 - (size_t)(q - p))
+	/* At most ML_HDR_MAX, so one byte or two, in the shortest form. */
+	len = *q++;
+	if (len & 128) {
+		if (n < 9)
+			return 0;
+		len = (len & 127) | (unsigned)*q++ << 7;
+		if (len < 128)
+			return ML_DEC_EFORMAT;
+	}
+	len += (unsigned)(q - p) + 4;
+	if (len > ML_HDR_MAX)
 		return ML_DEC_EFORMAT;
-	if ((size_t)(end - q) < len + 4)
+	if (n < len)
 		return 0;
-	end = q + len;
-	h->len = (uint16_t)(end + 4 - p);
-	if (ml_dec_crc32(0, p, h->len - 4u) != ((uint32_t)end[0] |
-		(uint32_t)end[1] << 8 | (uint32_t)end[2] << 16 |
-		(uint32_t)end[3] << 24))
+	h->len = (uint16_t)len;
+	if (ml_dec_crc32(0, p, len) != CRC_GOOD)
 		return ML_DEC_ECRC;
 	if (h->flags & ~ML_HF_KNOWN || h->cls < 1 || h->cls > 3)
 		return ML_DEC_EVERSION;
@@ -216,7 +239,7 @@ int ml_hdr_parse(const uint8_t *p, size_t n, struct ml_hdr *h)
 	if (h->flags & ML_HF_XXH3 && h->cls != ML_FULL)
 		return ML_DEC_EFORMAT;
 #endif
-	r = hdr_fields(h, q, end);
+	r = hdr_fields(h, q, p + len - 4);
 	if (h->sig)
 		h->sig_off = (uint16_t)(h->sig - p);
 	return r < 0 ? r : h->len;
@@ -294,9 +317,9 @@ ML_SIDE int header(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
 
 #if ML_DEC_CLASS >= 3
 /* Coder 3 works on whole blocks, which need memory of their own. */
-static int fast_begin(struct ml_dec *d)
+static int fast_begin(struct ml_dec *d, ml_off in)
 {
-	if (!d->rec_out || d->rec_in > ML_FAST_MAX || d->rec_out > ML_FAST_MAX)
+	if (!d->rec_out || in > ML_FAST_MAX || d->rec_out > ML_FAST_MAX)
 		return ML_DEC_EFORMAT;
 	if (!d->fast)
 		return ML_DEC_ECLASS;
@@ -306,62 +329,64 @@ static int fast_begin(struct ml_dec *d)
 }
 #endif
 
-ML_SIDE int record(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
-	int last)
+static void reset(struct ml_dec *d)
 {
-	const uint8_t *q = *p;
-	ml_off rest;
-	int a, b = 1;
-
-	if (q == end)
-		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
-	d->coder = *q++;
-	a = varint(&q, end, &d->rec_out);
-	if (a == 1)
-		b = varint(&q, end, &d->rec_in);
-	if (a < 0 || b < 0)
-		return ML_DEC_EFORMAT;
-	if (!a || !b)
-		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
-	rest = d->body - (ml_off)(q - *p);
-	*p = q;
-	if (rest < 4 || d->rec_in > rest - 4) /* the CRC must fit, too */
-		return ML_DEC_EFORMAT;
-	if (d->coder & ~(F_RESET | 0x0fu))
-		return ML_DEC_EVERSION;
-	if (d->coder & F_RESET)
-		model_reset(&d->st, d->arena, &ml_layouts[CLASS(d) - 1]);
-	d->coder &= 0x0f;
-	if (d->rec_out > TARGET_SIZE(d) - d->tpos)
-		return ML_DEC_EFORMAT;
-	if (d->coder == F_NOTE && !d->rec_out)
-		d->state = S_RUN, d->len = 0;
-#if ML_DEC_CLASS >= 3
-	else if (d->coder == CODER_FAST && CLASS(d) == ML_FULL)
-		return fast_begin(d);
+#if ML_DEC_CLASS >= 2
+	if (d->hdr.cls != ML_NANO) {
+		model_reset(&d->st, d->arena, ml_layout_of(d->hdr.cls));
+		return;
+	}
 #endif
-	else if (d->coder > CODER_RANGE)
-		return ML_DEC_EVERSION;
-	else if (!d->rec_out)
-		return ML_DEC_EFORMAT;
-	else
-		d->state = d->coder == CODER_RANGE ? S_INIT : S_OP;
-	return GO_ON;
+	nano_reset(&d->nano, d->arena);
 }
 
-/* Without 64-bit numbers there are no elements of 64 bits. */
+/* The frame of a record, from start on. */
+static int record(struct ml_dec *d, const uint8_t *start)
+{
+	struct ml_rc *rc = &d->rc;
+	ml_off in;
+
+	d->coder = (uint8_t)rc_byte(rc);
+	if (!varint(&rc->p, rc->lim, &d->rec_out) ||
+		!varint(&rc->p, rc->lim, &in))
+		return ML_DEC_EFORMAT;
+	/* The CRC must fit, too. */
+	if (d->body < (ml_off)(rc->p - start) + 4 ||
+		in > d->body - (ml_off)(rc->p - start) - 4 ||
+		d->rec_out > TARGET_SIZE(d) - d->tpos)
+		return ML_DEC_EFORMAT;
+	d->left = in + (ml_off)(rc->p - start);
+	if (d->coder & ~(F_RESET | 15u))
+		return ML_DEC_EVERSION;
+	if (d->coder & F_RESET)
+		reset(d);
+	d->coder &= 15;
+	d->state = S_INIT;
+	if (d->coder == CODER_NOTE && !d->rec_out)
+		d->state = S_NOTE;
+#if ML_DEC_CLASS >= 3
+	else if (d->coder == CODER_FAST && d->hdr.cls == ML_FULL)
+		return fast_begin(d, in);
+#endif
+#if ML_DEC_CLASS >= 2
+	else if (d->coder == CODER_NONE)
+		d->state = S_OP;
+	else if (d->coder != (d->hdr.cls == ML_NANO ? CODER_NANO : CODER_RANGE))
+#else
+	else if (d->coder != CODER_NANO)
+#endif
+		return ML_DEC_EVERSION;
+	return d->rec_out || d->state == S_NOTE ? GO_ON : ML_DEC_EFORMAT;
+}
+
+/* Whether elements of a type can be made here. */
 static int type_known(unsigned type)
 {
-#if ML_DEC_CLASS < 2
-	if (!(type < 32 ? (uint32_t)ML_DEC_TYPES >> type & 1 :
-		(uint32_t)((uint64_t)ML_DEC_TYPES >> 32) >> (type & 31) & 1))
-		return 0;
-#endif
-#ifdef ML_DEC_OFF32
-	if (type < ML_NTYPE && ml_kind_bytes[ml_types[type].f[0].kind] > 4)
-		return 0;
-#endif
+#if ML_DEC_CLASS >= 2
 	return type < ML_NTYPE;
+#else
+	return type < ML_NTYPE && (unsigned)ML_DEC_TYPES >> type & 1;
+#endif
 }
 
 /* Checks the operation that was just read and makes it the current one. */
@@ -379,7 +404,7 @@ static int begin(struct ml_dec *d, unsigned op, unsigned type, ml_off n)
 	d->type = (uint8_t)type;
 	d->len = n * unit;
 	d->rec_out -= d->len;
-#if !ML_PLAIN_TYPES
+#if ML_DEC_CLASS >= 2
 	d->field = 0;
 	d->fleft = 0;
 #endif
@@ -417,409 +442,66 @@ static int address(struct ml_dec *d, unsigned op, ml_off at)
 	return GO_ON;
 }
 
-/* An operation of coder 0: op byte, type of elements, LEB128 numbers. */
-ML_SIDE int plain_op(struct ml_dec *d, const uint8_t **p, const uint8_t *end,
-	int last)
+/* An operation of coder 2, its address apart: each part fits ML_DEC_LOOK. */
+static int nano_step(struct ml_dec *d)
 {
-	const uint8_t *q = *p;
-	unsigned op, type = 0;
-	ml_off n, at = 0;
-	int r;
-
-	if (q == end)
-		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
-	op = *q++;
-	if (op > ML_OP_ALONE)
-		return ML_DEC_EFORMAT;
-	if (op == ML_OP_DIFF || op == ML_OP_ALONE) {
-		if (q == end)
-			return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
-		type = *q++;
-		if (!type_known(type))
-			return ML_DEC_EVERSION;
-	}
-	r = varint(&q, end, &n);
-	if (r == 1 && op != ML_OP_LIT && op != ML_OP_ALONE)
-		r = varint(&q, end, &at);
-	if (r <= 0)
-		return r < 0 || last ? ML_DEC_EFORMAT : ML_DEC_MORE;
-	*p = q;
-	r = begin(d, op, type, n);
-	if (r == GO_ON && op != ML_OP_LIT && op != ML_OP_ALONE)
-		r = address(d, op, at);
-	d->state = S_RUN;
-	return r;
-}
-
-/* The same of coder 1, a part at a time so that each fits ML_DEC_LOOK. */
-ML_SIDE int range_op(struct ml_dec *d)
-{
-	static const uint8_t kind[5] = {
-		ML_N_LIT, ML_N_COPY, ML_N_SELF, ML_N_ELEM, ML_N_ELEM
-	};
+	struct ml_nano *s = &d->nano;
 	struct ml_rc *rc = &d->rc;
-	struct ml_state *s = &d->st;
-	unsigned op = s->op;
-	int r;
+	struct ml_desc *desc;
+	unsigned op;
+	ml_off v;
 
-	switch (d->state) {
-	case S_OP:
-		op = model_op(rc, s, 0);
-		if (op > ML_OP_DESC)
-			return ML_DEC_EVERSION;
-		if (op != ML_OP_DESC) {
-			d->state = S_LEN;
-			return GO_ON;
-		}
-		model_desc(rc, s);
-		if (s->type >= ML_TYPE_BLOCK && !ML_LAY(s)->block)
-			return ML_DEC_EVERSION;
-		return type_known(s->type) ? GO_ON : ML_DEC_EVERSION;
-	case S_LEN:
-		r = begin(d, op, s->type, model_num(rc, s, kind[op], 0) + 1);
-		model_begin(s, op, d->tpos);
-		d->state = op == ML_OP_LIT || op == ML_OP_ALONE ?
-			S_RUN : S_ADDR;
-		return r;
-	default:
+	if (d->state == S_ADDR) {
 		d->state = S_RUN;
-		return address(d, op, op == ML_OP_SELF ? model_dist(rc, s, 0) :
-			(ml_off)model_disp(rc, s, 0) + d->tpos);
+		op = d->op == ML_OP_SELF;
+		v = nano_arg(rc, s, op, 0);
+		return address(d, d->op, op ? v : v + d->tpos);
 	}
-}
-
-static ml_word load(const uint8_t *p, unsigned w)
-{
-	ml_word v = 0;
-
-	while (w--)
-		v = v << 8 | p[w];
-	return v;
-}
-
-static void store(uint8_t *p, unsigned w, ml_word v)
-{
-	for (; w--; v >>= 8)
-		*p++ = (uint8_t)v;
-}
-
-/* The elements of one field: as many as room, base and input allow. Returns
- * how many were made. */
-#define RUN(w, ebits, bits, pair) do { \
-	for (; i < m; i++, p += (w)) { \
-		ml_word b, t; \
-		if (rc.lim - rc.p < ML_DEC_LOOK && !last) \
-			break; \
-		if (alone) { \
-			t = model_alone(&rc, s, (bits), (ebits), 0); \
-			if (pair) \
-				t |= model_alone(&rc, s, 4, 0, 0) << 4; \
-		} else { \
-			b = load(p, (w)); \
-			t = model_diff(&rc, s, (bits), (ebits), \
-				(pair) ? b & 15 : b, 0); \
-			if (pair) \
-				t |= model_diff(&rc, s, 4, 0, b >> 4, 0) << 4; \
-		} \
-		store(p, (w), t); \
-	} \
-} while (0)
-
-#if ML_HAS_REQUANT
-/* The same of codes whose scale moved. */
-static unsigned requantised(struct ml_dec *d, struct ml_rc *rc, unsigned kind,
-	uint8_t *p, unsigned m, int last)
-{
-	struct ml_state *s = &d->st;
-	unsigned i, t;
-
-	for (i = 0; i < m; i++, p++) {
-		if (rc->lim - rc->p < ML_DEC_LOOK && !last)
-			break;
-		if (kind == ML_K_R4) {
-			t = model_requant(rc, s, 4, *p & 15u, 0);
-			t |= model_requant(rc, s, 4, *p >> 4, 0) << 4;
-		} else {
-			t = model_requant(rc, s, 8, *p, 0);
-		}
-		*p = (uint8_t)t;
+	op = nano_op(rc, s, 0);
+	if (op > ML_OP_DESC)
+		return ML_DEC_EVERSION;
+	if (op == ML_OP_DESC) {
+		desc = &s->desc[rc_raw(rc, 1, 0)];
+		nano_desc(rc, desc);
+		return type_known(desc->type) ? GO_ON : ML_DEC_EVERSION;
 	}
-	return i;
+	d->state = op & 3 ? S_ADDR : S_RUN; /* not LIT, not ALONE */
+	return begin(d, op, s->desc[op == ML_OP_ALONE].type,
+		nano_num(rc, s, op & 1, 0) + 1);
 }
-#endif
 
-#if !ML_PLAIN_TYPES
-static unsigned elements(struct ml_dec *d, unsigned kind, int alone,
-	unsigned m, int last)
+/* Elements of coder 2 that are units of their own: of m bytes in buf, as many
+ * as the input allows. Returns the bytes made. */
+static unsigned nano_elements(struct ml_dec *d, unsigned m, int last)
 {
+	const unsigned how = ml_type_how[d->type], w = how & ML_HOW_BYTES;
+	const unsigned slot = d->op == ML_OP_ALONE;
 	struct ml_rc rc = d->rc;
-	struct ml_state *s = &d->st;
-	uint8_t *p = d->buf + d->fill;
-	unsigned i = 0;
+	uint8_t *p = d->buf + d->fill, *const end = p + m;
+	unsigned bits = w * 8, i;
+	ml_word b, t, lo = 0;
 
-#if ML_HAS_REQUANT
-	if (!alone && (kind == ML_K_R4 || kind == ML_K_R8)) {
-		i = requantised(d, &rc, kind, p, m, last);
-		d->rc = rc;
-		return i;
+	if (ML_HAS_PAIRS && how & ML_HOW_PAIR)
+		bits = 4;
+	for (; p < end; p += w) {
+		if (rc.lim - rc.p < ML_DEC_LOOK && !last)
+			break;
+		for (b = 0, i = 0; i < w; i++)
+			b = b >> 8 | (ml_word)p[i] << (ML_W - 8);
+		i = bits < 8;
+		do { /* once, or for the low half and then the high one */
+			t = nano_element(&rc, &d->nano, slot, (int)slot,
+				(how & ML_HOW_FLOAT) != 0, bits,
+				i ? b << 4 : b, 0) >> (ML_W - bits);
+			if (ML_HAS_PAIRS && bits < 8)
+				lo = t = i ? t : t << 4 | lo;
+		} while (ML_HAS_PAIRS && i--);
+		for (i = 0; i < w; i++, t >>= 8)
+			p[i] = (uint8_t)t;
 	}
-#endif
-#if ML_DEC_CLASS >= 3
-	if (d->type == ML_TYPE_MIXED) {
-		for (; i < m; i++, p++) {
-			if (rc.lim - rc.p < ML_DEC_LOOK && !last)
-				break;
-			*p = (uint8_t)model_mixed_elem(&rc, s, d->tpos + i,
-				alone ? 0 : *p, 0);
-		}
-		d->rc = rc;
-		return i;
-	}
-	/* Where code is cheap, a loop for each kind. */
-	switch (kind) {
-	case ML_K_U4: RUN(1, 0, 4, 1); break;
-	case ML_K_I8: RUN(1, 0, 8, 0); break;
-	case ML_K_I16: RUN(2, 0, 16, 0); break;
-	case ML_K_I32: RUN(4, 0, 32, 0); break;
-	case ML_K_F16: RUN(2, 5, 16, 0); break;
-	case ML_K_BF16: RUN(2, 8, 16, 0); break;
-	case ML_K_F32: RUN(4, 8, 32, 0); break;
-	default:
-#endif
-	{
-		unsigned w = ml_kind_bytes[kind], eb = ml_kind_ebits[kind];
-		unsigned bits = ml_kind_pair(kind) ? 4 : w * 8;
-
-		RUN(w, eb, bits, ml_kind_pair(kind));
-	}
-#if ML_DEC_CLASS >= 3
-	}
-#endif
 	d->rc = rc;
-	return i;
+	return (unsigned)(p - d->buf) - d->fill;
 }
-#endif
-
-/* Coder 0: the residuals lie there as they are. */
-ML_SIDE unsigned plain_elements(struct ml_dec *d, unsigned kind, unsigned m)
-{
-	unsigned w = ml_kind_bytes[kind], i, bits = w * 8;
-	uint8_t *p = d->buf + d->fill;
-
-	for (i = 0; i < m && (unsigned)(d->rc.lim - d->rc.p) >= w; i++) {
-		ml_word b = load(p, w), r = load(d->rc.p, w);
-
-		d->rc.p += w;
-		if (ML_HAS_PAIRS && ml_kind_pair(kind))
-			b = ((b + r) & 15) | (((b & 0xf0) + (r & 0xf0)) & 0xf0);
-		else if (ML_HAS_FLOATS && kind >= ML_K_FLOAT)
-			b = model_unmap(bits, (model_map(bits, b) + r) &
-				model_mask(bits));
-		else
-			b += r;
-		store(p, w, b);
-		p += w;
-	}
-	return i;
-}
-
-#if ML_DEC_CLASS >= 3
-enum { B_READ, B_DECODE, B_WRITE }; /* ml_dec.block */
-
-/* The same of blocks whose scales and codes are told apart: the base's bytes
- * come in, numbers are decoded, bytes go out, each as far as it gets. */
-static int run_blocks(struct ml_dec *d, int last)
-{
-	const enum ml_bform form = (enum ml_bform)(d->type - ML_TYPE_BLOCK);
-	const unsigned w = ml_type_bytes(d->type);
-	const int alone = d->op == ML_OP_ALONE;
-	struct ml_qblock *k = &d->blk;
-	unsigned n;
-	int r;
-
-	if (d->block == B_READ) {
-		while (!alone && d->ahead < w) {
-			r = d->io->base(d->io->ctx, d->arg + d->ahead,
-				d->bytes + d->ahead, w - d->ahead);
-			if (r <= 0)
-				return r ? ML_DEC_EIO : ML_DEC_FULL;
-			d->ahead = (uint16_t)(d->ahead + r);
-		}
-		ml_qblock_begin(k, form, alone, d->st.avg);
-		if (!alone)
-			ml_qblock_bits(form, &k->b, d->bytes, 0);
-		d->block = B_DECODE;
-	}
-	if (d->block == B_DECODE) {
-		for (r = ML_DEC_MORE; k->step < k->steps; r = GO_ON) {
-			if (d->rc.lim - d->rc.p < ML_DEC_LOOK && !last)
-				return r;
-			model_block(&d->rc, &d->st, k);
-		}
-		ml_qblock_bits(form, &k->t, d->bytes, 1);
-		d->block = B_WRITE;
-		d->ahead = 0;
-	}
-	n = (unsigned)(d->cap - d->fill);
-	if (!n)
-		return drained(d);
-	if (n > w - d->ahead)
-		n = w - d->ahead;
-	memcpy(d->buf + d->fill, d->bytes + d->ahead, n);
-	model_made(&d->st, d->op, d->type, n, 0);
-	d->ahead = (uint16_t)(d->ahead + n);
-	d->fill = (uint16_t)(d->fill + n);
-	d->tpos += n;
-	d->len -= n;
-	d->arg += alone ? 0 : n;
-	if (d->ahead == w) {
-		d->block = B_READ;
-		d->ahead = 0;
-	}
-	return GO_ON;
-}
-#endif
-
-#if ML_PLAIN_TYPES
-/* One element; of a pair, half of it. */
-ML_FLAT ml_word element(struct ml_dec *d, unsigned kind, ml_word b)
-{
-	const unsigned eb = ml_kind_ebits[kind];
-	const unsigned bits = kind == ML_K_U4 ? 4 : ml_kind_bytes[kind] * 8u;
-
-	if (d->op == ML_OP_ALONE)
-		return model_alone(&d->rc, &d->st, bits, eb, 0);
-	return model_diff(&d->rc, &d->st, bits, eb,
-		kind == ML_K_U4 ? b & 15 : b, 0);
-}
-
-/* Bytes of the base for m bytes of a DIFF, to buf. Returns how many are
- * there, or a status less than 0. */
-ML_SIDE int fetch(struct ml_dec *d, unsigned m)
-{
-	int k;
-
-	if (d->ahead < m) {
-		k = d->io->base(d->io->ctx, d->arg + d->ahead,
-			d->buf + d->fill + d->ahead, m - d->ahead);
-		if (k < 0)
-			return ML_DEC_EIO;
-		d->ahead = (uint16_t)(d->ahead + k);
-	}
-	return d->ahead;
-}
-
-/* The same as below where a unit is an element: one loop for all kinds. */
-ML_SIDE int run_elements(struct ml_dec *d, int last)
-{
-	const unsigned kind = ml_types[d->type].f[0].kind;
-	const unsigned w = ml_kind_bytes[kind];
-	uint8_t *p = d->buf + d->fill, *end;
-	ml_word b, t;
-	unsigned m, n;
-	int r;
-
-	m = (unsigned)(d->cap - d->fill);
-	if (m > d->len)
-		m = (unsigned)d->len;
-	m &= ~(w - 1);
-	if (!m)
-		return drained(d);
-	if (d->op == ML_OP_DIFF) {
-		r = fetch(d, m);
-		if (r < 0)
-			return r;
-		if ((unsigned)r < w)
-			return ML_DEC_FULL;
-		if (m > (unsigned)r)
-			m = (unsigned)r & ~(w - 1);
-	}
-	if (d->coder == CODER_NONE) {
-		n = w * plain_elements(d, kind, m / w);
-	} else {
-		for (end = p + m; p < end; p += w) {
-			if (d->rc.lim - d->rc.p < ML_DEC_LOOK && !last)
-				break;
-			b = load(p, w);
-			t = element(d, kind, b);
-			if (kind == ML_K_U4) /* t was the low half */
-				t |= element(d, kind, b >> 4) << 4;
-			store(p, w, t);
-		}
-		n = (unsigned)(p - d->buf) - d->fill;
-	}
-	if (!n)
-		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
-	d->fill = (uint16_t)(d->fill + n);
-	d->tpos += n;
-	d->len -= n;
-	if (d->op == ML_OP_DIFF) {
-		d->arg += n;
-		d->ahead = (uint16_t)(d->ahead - n);
-	}
-	return GO_ON;
-}
-#else
-/* Works on a DIFF or ALONE. */
-ML_SIDE int run_elements(struct ml_dec *d, int last)
-{
-	const struct ml_type *t = &ml_types[d->type];
-	int alone = d->op == ML_OP_ALONE, k;
-	unsigned kind, w, m, done;
-
-#if ML_DEC_CLASS >= 3
-	if (ml_type_block(d->type) && d->coder == CODER_RANGE)
-		return run_blocks(d, last);
-#endif
-	kind = t->f[d->field].kind;
-	w = ml_kind_bytes[kind];
-	if (!d->fleft && (t->nfield > 1 || t->f[0].n > 1))
-		d->fleft = t->f[d->field].n;
-	else if (!d->fleft) /* one kind all along: any number will do */
-		d->fleft = (uint16_t)(
-			(unsigned)(d->len > 0xfff8 ? 0xfff8 : d->len) / w);
-	m = (unsigned)(d->cap - d->fill) / w;
-	if (!m)
-		return drained(d);
-	if (m > d->fleft)
-		m = d->fleft;
-	if (!alone) {
-		if (d->ahead < m * w) {
-			k = d->io->base(d->io->ctx, d->arg + d->ahead,
-				d->buf + d->fill + d->ahead, m * w - d->ahead);
-			if (k < 0)
-				return ML_DEC_EIO;
-			d->ahead = (uint16_t)(d->ahead + k);
-		}
-		if (d->ahead < w)
-			return ML_DEC_FULL;
-		if (m > d->ahead / w)
-			m = d->ahead / w;
-	}
-	if (ML_HAS_SWAPPED && ml_type_swapped(d->type)) /* base in, target out */
-		ml_swap(d->buf + d->fill, w, m);
-	done = d->coder == CODER_RANGE ?
-		elements(d, kind, alone, m, last) : plain_elements(d, kind, m);
-	if (ML_HAS_SWAPPED && ml_type_swapped(d->type))
-		ml_swap(d->buf + d->fill, w, m);
-	if (!done)
-		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
-	d->fleft = (uint16_t)(d->fleft - done);
-	if (!d->fleft && ++d->field == t->nfield)
-		d->field = 0;
-	done *= w;
-	if (d->coder == CODER_RANGE)
-		model_made(&d->st, d->op, d->type, done, 0);
-	d->fill = (uint16_t)(d->fill + done);
-	d->tpos += done;
-	d->len -= done;
-	if (!alone) {
-		d->arg += done;
-		d->ahead = (uint16_t)(d->ahead - done);
-	}
-	return GO_ON;
-}
-#endif
 
 /* Bytes of the target before this one, perhaps still in buf. */
 ML_SIDE int self(struct ml_dec *d, unsigned m)
@@ -838,74 +520,81 @@ ML_SIDE int self(struct ml_dec *d, unsigned m)
 	return (int)m;
 }
 
-/* Works on a LIT of coder 1, buf not being full. */
-ML_SIDE int run_literals(struct ml_dec *d, int last)
-{
-	struct ml_rc *rc = &d->rc;
-	unsigned m = (unsigned)(d->cap - d->fill), i;
-
-	if (m > d->len)
-		m = (unsigned)d->len;
-	for (i = 0; i < m; i++) {
-		if (rc->lim - rc->p < ML_DEC_LOOK && !last)
-			break;
-		d->buf[d->fill + i] = (uint8_t)model_lit(rc, &d->st,
-			d->tpos + i, 0);
-	}
-	if (!i)
-		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
-	d->fill = (uint16_t)(d->fill + i);
-	d->tpos += i;
-	d->len -= i;
-	return GO_ON;
-}
+#if ML_DEC_CLASS >= 2
+#include "mlwide.h"
+#endif
 
 /* Works on the current operation. */
 static int run(struct ml_dec *d, int last)
 {
 	struct ml_rc *rc = &d->rc;
 	uint8_t *p = d->buf + d->fill;
-	unsigned m, i;
-	int k, plain = d->coder == CODER_NONE;
+	unsigned m = (unsigned)(d->cap - d->fill), op = d->op;
+	int k;
 
 	if (!d->len) {
-		if (d->rec_out) {
-			d->state = S_OP;
-			return GO_ON;
-		}
-		d->state = S_CRC;
+		d->state = S_OP;
 		return GO_ON;
 	}
-	if (d->op == ML_OP_DIFF || (d->op == ML_OP_ALONE && !plain))
-		return DEEP;
-	m = (unsigned)(d->cap - d->fill);
-	if (!m)
-		return drained(d);
-	if (d->op == ML_OP_LIT && !plain)
-		return DEEP;
+#if ML_DEC_CLASS >= 2
+	if (wide(d))
+		return run_wide(d, last);
+	if (d->coder == CODER_NONE && op == ML_OP_ALONE)
+		op = ML_OP_LIT;
+#endif
 	if (m > d->len)
 		m = (unsigned)d->len;
-	if (d->op == ML_OP_COPY || d->op == ML_OP_SELF) {
-		k = d->op == ML_OP_SELF ? self(d, m) :
-			d->io->base(d->io->ctx, d->arg, p, m);
-		if (k <= 0)
-			return k ? ML_DEC_EIO : ML_DEC_FULL;
-		i = (unsigned)k;
-		if (!plain)
-			model_made(&d->st, d->op, 0, i, d->arg);
-		if (d->op == ML_OP_COPY)
-			d->arg += i;
-	} else {
-		i = (size_t)(rc->lim - rc->p) < m ?
-			(unsigned)(rc->lim - rc->p) : m;
-		memcpy(p, rc->p, i);
-		rc->p += i;
+	if (op >= ML_OP_DIFF)
+		m &= 0u - (ml_type_how[d->type] & ML_HOW_BYTES);
+	if (!m)
+		return drained(d);
+	switch (op) {
+	case ML_OP_COPY:
+		k = d->io->base(d->io->ctx, d->arg, p, m);
+		break;
+	case ML_OP_SELF:
+		k = self(d, m);
+		break;
+	case ML_OP_DIFF:
+		k = 0;
+		if (d->ahead < m)
+			k = d->io->base(d->io->ctx, d->arg + d->ahead,
+				p + d->ahead, m - d->ahead);
+		if (k < 0)
+			return ML_DEC_EIO;
+		d->ahead = (uint16_t)(d->ahead + k);
+		if (m > d->ahead)
+			m = d->ahead & (0u -
+				(ml_type_how[d->type] & ML_HOW_BYTES));
+		if (!m)
+			return ML_DEC_FULL;
+		/* fall through */
+	case ML_OP_ALONE:
+		k = (int)nano_elements(d, m, last);
+		if (!k)
+			return ML_DEC_MORE;
+		d->ahead = (uint16_t)(d->ahead - (op == ML_OP_DIFF ? k : 0));
+		break;
+	default:
+		if (rc->lim - rc->p < (ptrdiff_t)m)
+			m = (unsigned)(rc->lim - rc->p);
+		if (!m)
+			return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
+		memcpy(p, rc->p, m);
+		rc->p += m;
+		k = (int)m;
 	}
-	if (!i)
-		return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
-	d->fill = (uint16_t)(d->fill + i);
-	d->tpos += i;
-	d->len -= i;
+	if (k <= 0)
+		return k ? ML_DEC_EIO : ML_DEC_FULL;
+#if ML_DEC_CLASS >= 2
+	if (d->coder == CODER_RANGE)
+		model_made(&d->st, op, 0, (unsigned)k, d->arg);
+#endif
+	d->fill = (uint16_t)(d->fill + k);
+	d->tpos += (unsigned)k;
+	d->len -= (unsigned)k;
+	if (op & 1) /* COPY or DIFF */
+		d->arg += (unsigned)k;
 	return GO_ON;
 }
 
@@ -957,123 +646,90 @@ static int fast(struct ml_dec *d, const uint8_t *start, const uint8_t *end,
 			return r ? ML_DEC_EIO : ML_DEC_FULL;
 		f->done += (size_t)r;
 	}
-	d->state = S_CRC;
+	d->state = S_OP; /* and nothing is left */
 	return ML_DEC_AGAIN;
 }
 #endif
 
-/* After a step: *p goes to where the coder has come. */
-static int settle(struct ml_dec *d, const uint8_t **p, int r)
+/* One step of an operation or before it. */
+static int step(struct ml_dec *d, const uint8_t *start, int last)
 {
-	const ml_off n = (ml_off)(d->rc.p - *p);
+	struct ml_rc *rc = &d->rc;
 
-#if ML_DEC_CLASS >= 3
-	if (d->crc32)
-		d->crc = d->crc32(d->crc, *p, (size_t)n);
-	else
-#endif
-	d->crc = ml_dec_crc32(d->crc, *p, (size_t)n);
-	d->rec_in -= n;
-	d->body -= n;
-	*p = d->rc.p;
-	return d->state == S_CRC && d->rec_in ? ML_DEC_EFORMAT : r;
-}
-
-/* One step inside a record, on at most rec_in bytes of p[0..n). */
-static int inside(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
-{
-	const uint8_t *start = *p;
-	int last = (ml_off)(end - start) >= d->rec_in, r;
-
-	if (last)
-		end = start + d->rec_in;
-	if (d->coder == F_NOTE) { /* nothing for a decoder */
-		d->rc.p = end;
-		r = last ? GO_ON : ML_DEC_MORE;
-		if (last)
-			d->state = S_CRC;
-#if ML_DEC_CLASS >= 3
-	} else if (d->coder == CODER_FAST) {
-		r = fast(d, start, end, last);
-#endif
-	} else if (d->coder == CODER_RANGE && d->state != S_RUN &&
-		end - start < ML_DEC_LOOK && !last) {
-		return ML_DEC_MORE;
-	} else {
-		d->rc.p = start;
-		d->rc.lim = end;
-		if (d->state == S_RUN) {
-			r = run(d, last);
-		} else if (d->coder == CODER_NONE) {
-			r = plain_op(d, &d->rc.p, end, last);
-		} else if (d->state == S_INIT) {
-			rc_start(&d->rc);
-			d->state = S_OP;
-			r = GO_ON;
-		} else {
-			r = range_op(d);
-		}
-	}
-	d->last = (uint8_t)last;
-	return r == DEEP ? r : settle(d, p, r);
-}
-
-static int deep(struct ml_dec *d, const uint8_t **p)
-{
-	return settle(d, p, d->op == ML_OP_LIT ? run_literals(d, d->last) :
-		run_elements(d, d->last));
-}
-
-/* One step on p[0..n); moves *p. */
-ML_SIDE int work(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
-{
-	const uint8_t *start = *p;
-	int last, r;
-
-	if (d->state == S_HEADER)
-		return header(d, p, end);
-	last = (ml_off)(end - start) >= d->body;
-	if (last)
-		end = start + d->body;
 	switch (d->state) {
-	case S_START:
-#if ML_DEC_CLASS < 2
-		d->target_size = d->hdr.target_size;
-		d->base_size = d->hdr.base_size;
-		d->window = d->hdr.window;
-#endif
-		model_reset(&d->st, d->arena, &ml_layouts[CLASS(d) - 1]);
-		d->state = S_RECORD;
-		return GO_ON;
 	case S_RECORD:
 		if (!d->body) {
-			if (d->tpos != TARGET_SIZE(d))
-				return ML_DEC_EFORMAT;
 			d->state = S_END;
-			return GO_ON;
+			return d->tpos == TARGET_SIZE(d) ? GO_ON :
+				ML_DEC_EFORMAT;
 		}
-		r = record(d, p, end, last);
-		d->crc = ml_dec_crc32(0, start, (size_t)(*p - start));
-		break;
+		d->crc = 0;
+		return record(d, start);
+	case S_INIT:
+		rc_start(rc);
+		d->state = S_OP;
+		return GO_ON;
+	case S_NOTE:
+		rc->p = rc->lim;
+		if (!last)
+			return ML_DEC_MORE;
+		d->state = S_OP;
+		return GO_ON;
+	case S_RUN:
+		return run(d, last);
 	case S_CRC:
-		if (end - start < 4)
-			return last ? ML_DEC_EFORMAT : ML_DEC_MORE;
-		/* What a CRC-32 over data and its own CRC-32 always gives. */
-		if (ml_dec_crc32(d->crc, start, 4) != 0x2144df1c)
+		if (ml_dec_crc32(d->crc, rc->p, 4) != CRC_GOOD)
 			return ML_DEC_ECRC;
-		*p += 4;
+		rc->p += 4;
 		d->state = S_RECORD;
-		r = GO_ON;
-		break;
-	case S_END:
-		r = flush(d);
-		return r == GO_ON ? ML_DEC_DONE : r;
-	case S_ERROR:
-		return d->err;
+		return GO_ON;
 	default:
-		return inside(d, p, end);
+		break;
 	}
-	d->body -= (ml_off)(*p - start);
+	if (d->state == S_OP && !d->rec_out) {
+		if (rc->p < rc->lim || !last)
+			return ML_DEC_EFORMAT;
+		d->left = 4;
+		d->state = S_CRC;
+		return GO_ON;
+	}
+#if ML_DEC_CLASS >= 3
+	if (d->coder == CODER_FAST)
+		return fast(d, start, rc->lim, last);
+#endif
+#if ML_DEC_CLASS >= 2
+	if (d->coder == CODER_NONE)
+		return plain_op(d);
+	if (d->coder == CODER_RANGE)
+		return range_op(d);
+#endif
+	return nano_step(d);
+}
+
+/* The same on p[0..n), and the accounts of it; moves *p. */
+static int work(struct ml_dec *d, const uint8_t **p, const uint8_t *end)
+{
+	const uint8_t *start = *p;
+	ml_off left = d->state == S_RECORD ? d->body : d->left, n;
+	int last = (ml_off)(end - start) >= left, r;
+
+	if (last)
+		end = start + left;
+	else if (end - start < ML_DEC_LOOK && d->state != S_RUN)
+		return ML_DEC_MORE;
+	d->rc.p = start;
+	d->rc.lim = end;
+	r = step(d, start, last);
+	*p = d->rc.p;
+	n = (ml_off)(*p - start);
+#if ML_DEC_CLASS >= 3
+	if (d->crc32)
+		d->crc = d->crc32(d->crc, start, (size_t)n);
+	else
+#endif
+	d->crc = ml_dec_crc32(d->crc, start, (size_t)n);
+	d->left -= n;
+	d->body -= n;
 	return r;
 }
 
@@ -1097,9 +753,29 @@ int ml_dec_feed(struct ml_dec *d, const uint8_t *in, size_t n, size_t *used)
 			start = d->carry;
 		}
 		p = start;
-		r = work(d, &p, start + old + add);
-		if (r == DEEP)
-			r = deep(d, &p);
+		switch (d->state) {
+		case S_HEADER:
+			r = header(d, &p, start + old + add);
+			break;
+		case S_START:
+#if ML_DEC_CLASS < 2
+			d->target_size = d->hdr.target_size;
+			d->base_size = d->hdr.base_size;
+			d->window = d->hdr.window;
+#endif
+			reset(d);
+			d->state = S_RECORD;
+			r = GO_ON;
+			break;
+		case S_END:
+			r = flush(d);
+			r = r == GO_ON ? ML_DEC_DONE : r;
+			break;
+		case S_ERROR:
+			return d->err;
+		default:
+			r = work(d, &p, start + old + add);
+		}
 		k = (size_t)(p - start);
 		if (k >= old) {
 			*used += k - old;

@@ -42,18 +42,23 @@ typedef uint64_t ml_off;
 typedef int64_t ml_soff;
 #endif
 
-/* Element types that are compiled in, a bit each; a patch with another one is
- * refused with ML_DEC_EVERSION. Without floats the model is smaller, too. */
-#if !defined(ML_DEC_TYPES) || ML_DEC_CLASS >= 2
+/* For class nano: element types that are compiled in, a bit each; a patch with
+ * another one is refused with ML_DEC_EVERSION. */
+#if ML_DEC_CLASS >= 2
 #undef ML_DEC_TYPES
 #define ML_DEC_TYPES 0x3ffffffffff
+#elif !defined(ML_DEC_TYPES)
+#ifdef ML_DEC_OFF32
+#define ML_DEC_TYPES 0xeef
+#else
+#define ML_DEC_TYPES 0xfff
 #endif
-#define ML_HAS_FLOATS (ML_DEC_TYPES & 0x39b7ffff7e0)
-#define ML_HAS_UNITS (ML_DEC_TYPES & 0x1ffffff000) /* more than an element */
-#define ML_HAS_PAIRS (ML_DEC_TYPES & 0xc0174f800)
-#define ML_HAS_REQUANT (ML_DEC_TYPES & 0x1800000000)
-#define ML_HAS_SWAPPED (ML_DEC_TYPES & 0x3e000000000)
-#define ML_PLAIN_TYPES (ML_DEC_CLASS < 2 && !ML_HAS_UNITS && !ML_HAS_SWAPPED)
+#elif defined(ML_DEC_OFF32) && ML_DEC_TYPES & 0x110
+#error "elements of 64 bits need numbers of 64 bits"
+#endif
+#define ML_HAS_FLOATS ((ML_DEC_TYPES & 0x7e0) != 0)
+#define ML_HAS_PAIRS ((ML_DEC_TYPES & 0x800) != 0)
+#define ML_HAS_REQUANT (ML_DEC_CLASS >= 2)
 
 #define ML_PATCH_MAGIC "\xD3mlp"
 #define ML_HDR_MAX 384 /* bytes of a header, CRC included */
@@ -87,6 +92,7 @@ enum ml_dec_status {
 
 /* Extension fields. */
 #define ML_EXT_BODY 0x01 /* SHA-256 of the body */
+#define ML_EXT_TYPES 0x0f /* element types of coder 2, a bit each */
 #define ML_EXT_SIG 0x81 /* signature */
 #define ML_EXT_IMAGE 0x82 /* sizes of the images */
 #define ML_EXT_PAGE 0x83 /* how a patch in place replaces its base */
@@ -109,6 +115,7 @@ struct ml_hdr {
 	 * files with deflated parts (wrapped). */
 	ml_off target_image, base_image;
 	uint8_t wrapped;
+	uint64_t types; /* of coder 2, that the header tells */
 #endif
 	/* Into the memory that was parsed; base_sha only with ML_HF_BASE. */
 	const uint8_t *target_sha, *base_sha;
@@ -146,12 +153,10 @@ struct ml_dec_io {
 /* Bytes of the arena for the probabilities of a class; it also holds the
  * header until the first feed after ML_DEC_HEADER, so never less than
  * ML_DEC_HDR. */
-#if ML_DEC_CLASS >= 2
-#define ML_ARENA_NANO 560
-#elif ML_HAS_FLOATS
-#define ML_ARENA_NANO 524
+#if ML_DEC_HDR > 262
+#define ML_ARENA_NANO ((ML_DEC_HDR + 1) & ~1)
 #else
-#define ML_ARENA_NANO 216
+#define ML_ARENA_NANO 262
 #endif
 #define ML_ARENA_MICRO 14336
 #define ML_ARENA_FULL 3145728
@@ -172,6 +177,12 @@ size_t ml_dec_arena(int cls); /* 0 for an unknown class */
 #else
 #define ML_INLINE static
 #endif
+/* Everywhere worth it: what is done for each element, in one place. */
+#ifdef __GNUC__
+#define ML_HOT static inline __attribute__((always_inline))
+#else
+#define ML_HOT static inline
+#endif
 /* There, what lies beside the longest chain of calls must not add to it. */
 #if ML_DEC_CLASS < 2 && defined(__GNUC__)
 #define ML_SIDE static __attribute__((noinline))
@@ -191,29 +202,45 @@ struct ml_rc {
 	uint32_t nraw;
 };
 
-/* What the model of ml-patch(5) remembers beside its probabilities. */
+#if ML_DEC_CLASS >= 2
+/* What the model of coder 1 remembers beside its chances. */
 struct ml_state {
 	uint16_t *prob;
-#if ML_DEC_CLASS >= 2
 	const struct ml_layout *lay;
-#endif
 	ml_soff disp[2]; /* last displacements of base references */
 	ml_off dist; /* last distance of a copy from the target */
 	uint16_t e0;
-#if ML_HAS_REQUANT
 	uint16_t scale_b, scale_t; /* last f16 of a DIFF: base's, target's */
 	uint32_t ratio; /* of both, when ratio_set */
 	uint8_t ratio_set;
-#endif
 	uint8_t type, set, k0, c0, tz; /* the descriptor */
 	uint8_t op; /* last op */
 	uint8_t k1, k2; /* classes of the last two elements */
-#if ML_DEC_CLASS >= 2
 	uint8_t last; /* literal byte */
-#endif
 #if ML_DEC_CLASS >= 3
 	uint16_t avg; /* of the last ml_qblock */
 	struct ml_mixed *mix; /* in the arena; NULL: the class has none */
+#endif
+};
+#endif
+
+/* What tells how elements are coded by coder 2: those of a DIFF, or others. */
+struct ml_desc {
+	int16_t h; /* reference: highest context, centre or bound */
+	uint8_t s; /* shift of contexts, or of the reference */
+	uint8_t tz, type;
+	uint8_t ctx[16]; /* for each context highest class less 1, group */
+};
+
+/* The same as ml_state for coder 2. */
+struct ml_nano {
+	uint16_t *prob;
+	ml_off arg[2]; /* last displacement, last distance */
+	ml_off moved; /* by which the displacement changed last */
+	struct ml_desc desc[2];
+	uint8_t k1, k2; /* steps of the last two elements without a base */
+#if ML_HAS_REQUANT
+	uint16_t scale_b, scale_t; /* last f16 of a DIFF: base's, target's */
 #endif
 };
 
@@ -245,18 +272,21 @@ struct ml_dec {
 	size_t arena_n;
 	ml_off tpos; /* target bytes decoded, those in buf included */
 	ml_off body; /* body bytes not yet taken */
-	ml_off rec_in, rec_out; /* what is left of the record */
+	ml_off left, rec_out; /* of the record: bytes to come, and to make */
 	ml_off len; /* what is left of the op: bytes */
 	ml_off arg; /* base offset or distance of the op */
+	struct ml_nano nano;
+#if ML_DEC_CLASS >= 2
 	struct ml_state st;
+#endif
 	uint32_t crc;
 	uint16_t cap, fill, drain, ahead; /* of buf */
-#if !ML_PLAIN_TYPES
+#if ML_DEC_CLASS >= 2
 	uint16_t fleft; /* elements left in the field of a block */
 	uint8_t field;
 #endif
-	uint8_t op, type; /* of the operation; coder 1 has its own in st */
-	uint8_t state, coder, last;
+	uint8_t op, type; /* of the operation */
+	uint8_t state, coder;
 	uint8_t carry_n;
 	int8_t err;
 #if ML_DEC_CLASS >= 3

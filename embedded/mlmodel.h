@@ -84,26 +84,15 @@ struct ml_layout {
 	(OPC), (NK), (D), (PAIRS), (LSH), (BANKS), (MIX), F, I }
 #define ML_SETL(zs, gs, ns, tb, kb, nb, es) { zs, gs, ns, tb, kb, nb, es }
 
-#define ML_NANO_F(X) X(0, 1, 4, 4, 4, 1, 5)
-#if ML_HAS_FLOATS
-#define ML_NANO_FS ML_NANO_F(ML_SET_SIZE)
-#else
-#define ML_NANO_FS 0 /* where they would be nobody looks */
-#endif
-#define ML_NANO_I(X) X(1, 2, 4, 3, 3, 2, 5)
 #define ML_MICRO_F(X) X(0, 0, 4, 5, 5, 3, 3)
 #define ML_MICRO_I(X) X(0, 0, 4, 4, 4, 3, 5)
 #define ML_FULL_F(X) X(0, 0, 0, 5, 5, 3, 2)
 #define ML_FULL_I(X) X(0, 0, 4, 4, 4, 3, 1)
 
-static const struct ml_layout ml_layouts[] = {
-	ML_LAYOUT(1, 3, 12, 1, 0, 0, 1, 0, 0, ML_NANO_FS,
-		ML_NANO_I(ML_SET_SIZE), ML_NANO_F(ML_SETL), ML_NANO_I(ML_SETL)),
-#if ML_DEC_CLASS >= 2
+static const struct ml_layout ml_layouts[] = { /* from micro on */
 	ML_LAYOUT(6, 6, 20, 1, 4, 6, 2, 0, 0, ML_MICRO_F(ML_SET_SIZE),
 		ML_MICRO_I(ML_SET_SIZE), ML_MICRO_F(ML_SETL),
 		ML_MICRO_I(ML_SETL)),
-#endif
 #if ML_DEC_CLASS >= 3
 	ML_LAYOUT(6, 6, 20, 4, 0, 0, 2, 1, ML_B_NPROB, ML_FULL_F(ML_SET_SIZE),
 		ML_FULL_I(ML_SET_SIZE), ML_FULL_F(ML_SETL), ML_FULL_I(ML_SETL)),
@@ -123,20 +112,16 @@ static inline size_t ml_layout_bytes(const struct ml_layout *l)
 	return n;
 }
 
+/* NULL: the class has another coder. */
+static inline const struct ml_layout *ml_layout_of(int cls)
+{
+	return cls >= ML_MICRO && cls <= ML_DEC_CLASS ?
+		&ml_layouts[cls - ML_MICRO] : NULL;
+}
+
 #ifdef ML_RC
 
-/* One class only: then all about its layout is known beforehand. */
-#if ML_DEC_CLASS >= 2
 #define ML_LAY(s) ((s)->lay)
-#else
-#define ML_LAY(s) (&ml_layouts[0])
-#endif
-
-#ifdef ML_DEC_OFF32
-typedef uint32_t ml_word; /* no 64-bit elements */
-#else
-typedef uint64_t ml_word;
-#endif
 
 static void model_reset(struct ml_state *s, void *arena,
 	const struct ml_layout *l)
@@ -144,31 +129,23 @@ static void model_reset(struct ml_state *s, void *arena,
 	uint32_t i, n = l->nprob * l->banks;
 
 	s->prob = arena;
-#if ML_DEC_CLASS >= 2
 	s->lay = l;
-#endif
 	for (i = 0; i < n; i++)
 		s->prob[i] = 0x8000;
-#if ML_DEC_CLASS >= 2
 	if (l->banks == 2) {
 		uint8_t *age = (uint8_t *)(s->prob + n);
 		for (i = 0; i < l->nprob; i++)
 			age[i] = 0;
 	}
-#endif
 	s->disp[0] = s->disp[1] = 0;
 	s->dist = 0;
 	s->e0 = 0;
-#if ML_HAS_REQUANT
 	s->scale_b = s->scale_t = 0;
 	s->ratio_set = 0;
-#endif
 	s->type = s->set = s->k0 = s->c0 = s->tz = 0;
 	s->op = ML_OP_LIT;
 	s->k1 = s->k2 = 0;
-#if ML_DEC_CLASS >= 2
 	s->last = 0;
-#endif
 #if ML_DEC_CLASS >= 3
 	s->avg = 0;
 	s->mix = NULL;
@@ -183,7 +160,6 @@ static void model_reset(struct ml_state *s, void *arena,
 #endif
 }
 
-#if ML_DEC_CLASS >= 2
 /* 65536 / (n + 1.5): the slow bank learns at first as fast as counting. */
 #define ML_AGE_MAX 126
 ML_INLINE uint32_t model_rate(unsigned age)
@@ -204,7 +180,6 @@ ML_INLINE uint32_t model_rate(unsigned age)
 	};
 	return rate[age];
 }
-#endif
 
 /* One bit by chance number i. */
 ML_INLINE unsigned model_bit(ML_RC *rc, struct ml_state *s, uint32_t i,
@@ -212,7 +187,6 @@ ML_INLINE unsigned model_bit(ML_RC *rc, struct ml_state *s, uint32_t i,
 {
 	uint16_t *f = s->prob + i;
 
-#if ML_DEC_CLASS >= 2
 	if (ML_LAY(s)->banks == 2) {
 		uint16_t *g = f + ML_LAY(s)->nprob;
 		uint8_t *age = (uint8_t *)(s->prob + 2 * ML_LAY(s)->nprob) + i;
@@ -229,7 +203,6 @@ ML_INLINE unsigned model_bit(ML_RC *rc, struct ml_state *s, uint32_t i,
 		}
 		return y;
 	}
-#endif
 	y = rc_bit(rc, *f, y);
 	if (y)
 		*f = (uint16_t)(*f - (*f >> 5));
@@ -505,17 +478,14 @@ ML_INLINE ml_word model_diff(ML_RC *rc, struct ml_state *s, unsigned width,
 	if (!ebits)
 		return t;
 	t = model_unmap(width, t);
-#if ML_HAS_REQUANT
 	if (width == 16 && ebits == 5) {
 		s->scale_b = (uint16_t)model_unmap(width, b);
 		s->scale_t = (uint16_t)t;
 		s->ratio_set = 0;
 	}
-#endif
 	return t;
 }
 
-#if ML_HAS_REQUANT
 /* A code t of a DIFF on the scale of its block, both u4 (offset 8) or i8. */
 ML_INLINE unsigned model_requant(ML_RC *rc, struct ml_state *s, unsigned width,
 	unsigned b, unsigned t)
@@ -544,9 +514,7 @@ ML_INLINE unsigned model_requant(ML_RC *rc, struct ml_state *s, unsigned width,
 		(unsigned)model_low(rc, s, set, at, c, k, k - 1, m);
 	return (p + off + (neg ? 0 - m : m)) & mask;
 }
-#endif
 
-#if ML_HAS_FLOATS
 /* The exponent of an element without a base: bit by bit where there is room
  * for that, else as distance below e0, or raw. */
 ML_INLINE unsigned model_exponent(ML_RC *rc, struct ml_state *s,
@@ -571,7 +539,6 @@ ML_INLINE unsigned model_exponent(ML_RC *rc, struct ml_state *s,
 		return s->e0 - k;
 	return (unsigned)rc_raw(rc, ebits, e);
 }
-#endif
 
 static inline unsigned model_neighbours(const struct ml_state *s)
 {
@@ -607,9 +574,7 @@ ML_INLINE ml_word model_alone(ML_RC *rc, struct ml_state *s,
 	const struct ml_set *set = ebits ? &ML_LAY(s)->f : &ML_LAY(s)->i;
 	uint32_t at = model_set(s, !ebits);
 	unsigned c = model_neighbours(s), k, neg;
-#if ML_HAS_FLOATS
 	unsigned e, mb;
-#endif
 	ml_word mask = model_mask(width), m, centre;
 
 	if (!ebits) {
@@ -637,7 +602,6 @@ ML_INLINE ml_word model_alone(ML_RC *rc, struct ml_state *s,
 		model_remember(s, width > 16 ? k >> 1 : k);
 		return (centre + (neg ? 0 - m : m)) & mask;
 	}
-#if ML_HAS_FLOATS
 	if (!model_bit(rc, s, at + 1 + (c >> set->zs), t != 0)) {
 		model_remember(s, 7);
 		return 0;
@@ -652,9 +616,6 @@ ML_INLINE ml_word model_alone(ML_RC *rc, struct ml_state *s,
 		<< (s->tz < mb ? s->tz : mb);
 	model_remember(s, k);
 	return (ml_word)neg << (width - 1) | (ml_word)e << mb | m;
-#else
-	return 0;
-#endif
 }
 
 #if ML_DEC_CLASS >= 3
@@ -784,14 +745,12 @@ ML_INLINE unsigned model_lit(ML_RC *rc, struct ml_state *s, ml_off at,
 	}
 #endif
 	(void)at;
-#if ML_DEC_CLASS >= 2
 	if (ML_LAY(s)->lit) {
 		v = model_tree(rc, s, ML_LAY(s)->lit +
 			255u * (s->last >> ML_LAY(s)->litshift), 8, v) & 255;
 		s->last = (uint8_t)v;
 		return v;
 	}
-#endif
 	{
 		uint16_t e0 = s->e0;
 		uint8_t tz = s->tz, k0 = s->k0;

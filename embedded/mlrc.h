@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* The range decoder of coder 1, ml-patch(5), and the model on top of it. */
+/* The range decoder of coders 1 and 2, ml-patch(5), and their models on
+ * top of it. */
 #ifndef ML_RC_H
 #define ML_RC_H
 
 #include "mldec.h"
 
 /* Behind the end there are zeros: an encoder cuts those that it would send. */
-ML_INLINE unsigned rc_byte(struct ml_rc *rc)
+ML_HOT unsigned rc_byte(struct ml_rc *rc)
 {
 	return rc->p < rc->lim ? *rc->p++ : 0;
 }
 
 /* LZMA's binary range decoder with 16-bit chances. */
-ML_INLINE unsigned rc_bit(struct ml_rc *rc, uint32_t p0, unsigned y)
+ML_HOT unsigned rc_bit(struct ml_rc *rc, uint32_t p0, unsigned y)
 {
 	uint32_t bound = (rc->range >> 16) * p0;
 
@@ -57,6 +58,9 @@ static inline void rc_start(struct ml_rc *rc)
 }
 
 #define ML_RC struct ml_rc
+#include "mlnano.h"
+#if ML_DEC_CLASS >= 2
 #include "mlmodel.h"
+#endif
 
 #endif

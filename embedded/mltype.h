@@ -5,6 +5,15 @@
 
 #include "mldec.h"
 
+#ifdef ML_DEC_OFF32
+typedef uint32_t ml_word; /* no 64-bit elements */
+typedef int32_t ml_sword;
+#else
+typedef uint64_t ml_word;
+typedef int64_t ml_sword;
+#endif
+#define ML_W (sizeof(ml_word) * 8)
+
 /* ----- operations ------------------------------------------------------- */
 
 enum ml_op {
@@ -17,6 +26,23 @@ enum ml_op {
 };
 
 /* ----- element types ---------------------------------------------------- */
+
+/* The types whose unit is an element: all that small devices know. */
+#define ML_NSIMPLE 12
+#define ML_HOW_BYTES 15u
+#define ML_HOW_FLOAT 16u
+#define ML_HOW_PAIR 32u
+static const uint8_t ml_type_how[ML_NSIMPLE] = {
+	1, 1, 2, 4, 8, 16 | 2, 16 | 2, 16 | 4, 16 | 8, 16 | 1, 16 | 1, 32 | 1
+};
+
+#if ML_DEC_CLASS < 2
+#define ML_NTYPE ML_NSIMPLE
+static inline unsigned ml_type_bytes(unsigned type)
+{
+	return ml_type_how[type] & ML_HOW_BYTES;
+}
+#else
 
 enum ml_kind {
 	ML_K_U4, /* two in a byte, low half first */
@@ -32,11 +58,7 @@ struct ml_type {
 	struct {
 		uint8_t kind;
 		uint16_t n; /* elements; a U4 pair counts as one */
-#if !ML_PLAIN_TYPES
 	} f[4];
-#else
-	} f[1];
-#endif
 };
 
 /* From here on blocks whose scales and codes are told apart, mlquant.h. In a
@@ -45,8 +67,6 @@ struct ml_type {
 #if ML_DEC_CLASS >= 3
 #define ML_TYPE_MIXED (ML_TYPE_BLOCK + ML_NBFORM) /* 52: i8, mlbyte.h */
 #define ML_NTYPE (ML_TYPE_MIXED + 1)
-#elif ML_PLAIN_TYPES
-#define ML_NTYPE 12 /* a unit is an element */
 #else
 #define ML_NTYPE ML_TYPE_BLOCK
 #endif
@@ -80,7 +100,6 @@ static const struct ml_type ml_types[ML_NTYPE] = {
 	{ 1, { { ML_K_F8E4, 1 } } },
 	{ 1, { { ML_K_F8E5, 1 } } }, /* 10 */
 	{ 1, { { ML_K_U4, 1 } } },
-#if !ML_PLAIN_TYPES
 	{ 2, { { ML_K_F16, 1 }, { ML_K_U4, 16 } } }, /* IQ4_NL */
 	{ 2, { { ML_K_F16, 2 }, { ML_K_U4, 16 } } }, /* Q4_1 */
 	{ 3, { { ML_K_F16, 1 }, { ML_K_I8, 4 }, { ML_K_U4, 16 } } }, /* Q5_0 */
@@ -113,7 +132,6 @@ static const struct ml_type ml_types[ML_NTYPE] = {
 	{ 1, { { ML_K_F16, 1 } } },
 	{ 1, { { ML_K_F32, 1 } } }, /* 40 */
 	{ 1, { { ML_K_F64, 1 } } },
-#endif
 #if ML_DEC_CLASS >= 3
 	/* 42: as 20, 21, 22, 19, 18, 13, 14, 15, 35 and 36 */
 	{ 3, { { ML_K_F16, 2 }, { ML_K_I8, 12 }, { ML_K_U4, 128 } } }, /* Q4_K */
@@ -137,6 +155,16 @@ static inline int ml_type_block(unsigned type)
 	return type >= ML_TYPE_BLOCK && type < ML_TYPE_MIXED;
 }
 #endif
+
+/* Coder 2: the descriptor of a kind of elements in a unit: that of the
+ * operation for what comes first, the other one where floats and integers are
+ * mixed. */
+static inline unsigned ml_type_slot(unsigned type, unsigned kind, int alone)
+{
+	const unsigned first = ml_types[type].f[0].kind >= ML_K_FLOAT;
+
+	return (unsigned)alone ^ (first ^ (kind >= ML_K_FLOAT));
+}
 
 static inline int ml_type_swapped(unsigned type)
 {
@@ -220,4 +248,5 @@ static inline unsigned ml_requant(uint32_t ratio, unsigned w, unsigned b,
 	return x >= half ? half - 1 : x;
 }
 
+#endif
 #endif

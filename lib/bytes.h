@@ -41,6 +41,17 @@ static inline void ml_store64(uint8_t p[8], uint64_t v)
 	ml_store32(p + 4, (uint32_t)(v >> 32));
 }
 
+static inline uint64_t ml_load48(const uint8_t *p)
+{
+	return ml_load32(p) | (uint64_t)ml_load16(p + 4) << 32;
+}
+
+static inline void ml_store48(uint8_t *p, uint64_t v)
+{
+	ml_store32(p, (uint32_t)v);
+	ml_store16(p + 4, (unsigned)(v >> 32) & 0xffff);
+}
+
 /* 1 and the result in *out, or 0 when it does not fit. */
 static inline int ml_add_ok(uint64_t a, uint64_t b, uint64_t *out)
 {

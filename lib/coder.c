@@ -6,84 +6,11 @@
 
 #include "coder.h"
 #include "cost.h"
-#include "mldec.h"
+#include "rcenc.h"
 
 #define SAMPLE 16384 /* elements that choose a descriptor, about */
 #define ROW_MIN 8 /* elements of a row that columns are worth */
 #define MIX_MAX (1u << 20) /* bytes that are mixed, which takes its time */
-#define CAP (ML_CODE_MAX + ML_BLOCK_OUT / 2)
-
-/* The decoder fetches bytes of the range coder and of the reservoir of raw
- * bits from one input, in the order in which it needs them. So each fetch
- * gets its place in `out` when it will happen; a byte of the range coder is
- * known only later (carries) and put there at the end. */
-struct rc_enc {
-	uint32_t low, range;
-	uint8_t *byte; /* the range coder's bytes */
-	uint32_t *place; /* where each belongs */
-	size_t nbyte, nplace;
-	uint8_t *out;
-	size_t nout;
-	size_t raw; /* place of the reservoir's byte in use */
-	unsigned rawbits; /* bits used of it */
-	int full;
-};
-
-ML_INLINE void rc_fetch(struct rc_enc *rc)
-{
-	rc->place[rc->nplace++] = (uint32_t)rc->nout;
-	rc->out[rc->nout++] = 0;
-}
-
-ML_INLINE unsigned rc_bit(struct rc_enc *rc, uint32_t p0, unsigned y)
-{
-	uint32_t bound = (rc->range >> 16) * p0;
-	size_t i;
-
-	if (rc->full)
-		return y;
-	if (y) {
-		rc->low += bound;
-		if (rc->low < bound)
-			for (i = rc->nbyte; i-- && !++rc->byte[i];)
-				;
-		rc->range -= bound;
-	} else {
-		rc->range = bound;
-	}
-	while (rc->range < ML_TOP) {
-		rc->byte[rc->nbyte++] = (uint8_t)(rc->low >> 24);
-		rc->low <<= 8;
-		rc->range <<= 8;
-		rc_fetch(rc);
-	}
-	rc->full = rc->nout > CAP - 16;
-	return y;
-}
-
-ML_INLINE uint32_t rc_raw(struct rc_enc *rc, unsigned n, uint32_t v)
-{
-	uint32_t left = v;
-	unsigned m;
-
-	if (rc->full)
-		return v;
-	while (n) {
-		if (rc->rawbits == 8) {
-			rc->raw = rc->nout;
-			rc->out[rc->nout++] = 0;
-			rc->rawbits = 0;
-		}
-		m = 8 - rc->rawbits < n ? 8 - rc->rawbits : n;
-		rc->out[rc->raw] = (uint8_t)(rc->out[rc->raw] |
-			(left & ((1u << m) - 1)) << rc->rawbits);
-		left >>= m;
-		rc->rawbits += m;
-		n -= m;
-	}
-	rc->full = rc->nout > CAP - 16;
-	return v;
-}
 
 #define ML_RC struct rc_enc
 #include "mlmodel.h"
@@ -120,12 +47,8 @@ int ml_coder_new(struct ml_coder **out, int cls, struct ml_diag *diag)
 		c->arena = malloc(c->arena_n);
 		c->arena0 = malloc(c->arena_n);
 		c->swapped = malloc(ML_CODE_MAX);
-		c->rc.byte = malloc(CAP);
-		c->rc.out = malloc(CAP);
-		c->rc.place = malloc(CAP * sizeof *c->rc.place);
 	}
-	if (!c || !c->arena || !c->arena0 || !c->swapped || !c->rc.byte ||
-		!c->rc.out || !c->rc.place) {
+	if (!c || !c->arena || !c->arena0 || !c->swapped || !rc_new(&c->rc)) {
 		ml_coder_free(c);
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	}
@@ -137,7 +60,7 @@ int ml_coder_new(struct ml_coder **out, int cls, struct ml_diag *diag)
 
 void ml_coder_reset(struct ml_coder *c)
 {
-	model_reset(&c->st, c->arena, &ml_layouts[c->cls - 1]);
+	model_reset(&c->st, c->arena, ml_layout_of(c->cls));
 	c->set_of = 0;
 }
 
@@ -148,9 +71,7 @@ void ml_coder_free(struct ml_coder *c)
 	free(c->arena);
 	free(c->arena0);
 	free(c->swapped);
-	free(c->rc.byte);
-	free(c->rc.out);
-	free(c->rc.place);
+	rc_free(&c->rc);
 	free(c->rows);
 	free(c);
 }
@@ -211,45 +132,6 @@ static const struct rows *rows_at(const struct ml_coder *c, uint64_t at)
 		}
 	}
 	return lo < c->nrows && c->rows[lo].off <= at ? &c->rows[lo] : NULL;
-}
-
-static void rc_start(struct rc_enc *rc)
-{
-	unsigned i;
-
-	rc->low = 0;
-	rc->range = 0xffffffff;
-	rc->nbyte = rc->nplace = rc->nout = 0;
-	rc->rawbits = 8;
-	rc->full = 0;
-	for (i = 0; i < 4; i++)
-		rc_fetch(rc);
-}
-
-/* Ends on a number inside the last interval that has the most zero bits,
- * puts all bytes in place and cuts the zeros that the decoder makes itself. */
-static size_t rc_end(struct rc_enc *rc)
-{
-	uint64_t v, m;
-	size_t i;
-
-	for (m = 0xffffffff; m; m >>= 1) {
-		v = ((uint64_t)rc->low + m) & ~m;
-		if (v - rc->low < rc->range)
-			break;
-	}
-	if (!m)
-		v = rc->low;
-	if (v >> 32)
-		for (i = rc->nbyte; i-- && !++rc->byte[i];)
-			;
-	for (i = 0; i < 4; i++)
-		rc->byte[rc->nbyte++] = (uint8_t)(v >> (24 - 8 * i));
-	for (i = 0; i < rc->nplace; i++)
-		rc->out[rc->place[i]] = rc->byte[i];
-	while (rc->nout && !rc->out[rc->nout - 1])
-		rc->nout--;
-	return rc->nout;
 }
 
 /* ----- descriptors ------------------------------------------------------ */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Elements seen from the encoder's side: loading, residuals and contexts as
- * the model of mlmodel.h has them. Private to the library. */
+ * the models of mlmodel.h and mlnano.h have them. Private to the library. */
 #ifndef ML_ELEM_H
 #define ML_ELEM_H
 
@@ -9,11 +9,7 @@
 #include <string.h>
 
 #include "bytes.h"
-#include "mlmodel.h"
-
-#ifndef ML_RC
-typedef uint64_t ml_word;
-#endif
+#include "mltype.h"
 
 static inline unsigned ml_kind_bits(unsigned kind)
 {

@@ -45,9 +45,9 @@ int ml_hdr_sum(const struct ml_hdr *h)
 }
 
 size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
-	uint64_t body, uint64_t window)
+	uint64_t body, uint64_t window, uint64_t types)
 {
-	uint8_t f[7 * ML_VARINT_MAX + 2 * ML_SHA256_LEN + 7], *len;
+	uint8_t f[7 * ML_VARINT_MAX + 2 * ML_SHA256_LEN + 15], *len;
 	size_t n = 0, k = 4;
 
 	n += ml_put_varint(f + n, info->release);
@@ -61,6 +61,13 @@ size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
 	if (info->has_base) {
 		memcpy(f + n, info->base_sha, ML_SHA256_LEN);
 		n += ML_SHA256_LEN;
+	}
+	if (types) {
+		f[n++] = ML_EXT_TYPES;
+		len = &f[n++];
+		for (; types; types >>= 8)
+			f[n++] = (uint8_t)types;
+		*len = (uint8_t)(f + n - len - 1);
 	}
 	if (ml_info_wrapped(info)) {
 		f[n++] = ML_EXT_IMAGE;

@@ -13,6 +13,7 @@
 #define ML_CODER_PLAIN 0u
 #define ML_CODER_RANGE 1u
 #define ML_CODER_FAST 3u
+#define ML_CODER_NANO 2u /* all that class nano has */
 #define ML_CODER_NOTE 0x0fu
 #define ML_NOTE_LABEL 1u /* first byte of a note: a SPAN payload follows */
 #define ML_NOTE_WRAPS 2u /* the deflated parts of base and target */
@@ -62,7 +63,7 @@ uint64_t ml_info_base_image(const struct ml_patch_info *info);
 
 /* Returns the length of the header. */
 size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
-	uint64_t body, uint64_t window);
+	uint64_t body, uint64_t window, uint64_t types);
 
 /* The header at `off`: into hbuf, and what it says. */
 int ml_hdr_read(struct ml_src *s, uint64_t off, struct ml_hdr *h,

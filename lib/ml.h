@@ -481,6 +481,7 @@ struct ml_block {
 	const uint8_t *base; /* plain: the base bytes that its DIFFs are */
 	size_t nbase; /* read against, in order; else none */
 	uint64_t window; /* farthest distance of a SELF inside */
+	uint64_t types; /* coder 2: element types in descriptors, a bit each */
 };
 
 /* Where a stage sends what it makes. Labels come before the bytes they

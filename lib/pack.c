@@ -378,7 +378,7 @@ int ml_pack_block(struct ml_packer *p, const struct ml_block *b,
 	int err;
 
 	if (b->coder & ~(ML_RECORD_CODER | ML_RECORD_RESET) ||
-		(coder > ML_CODER_RANGE && coder != ML_CODER_FAST))
+		coder > ML_CODER_FAST)
 		return ml_fail(diag, ML_EVERSION, ML_NOWHERE,
 			"unknown coder %u", b->coder);
 	if (b->n_out == 0 || b->n > ML_BLOCK_CODE_MAX)
@@ -390,8 +390,10 @@ int ml_pack_block(struct ml_packer *p, const struct ml_block *b,
 			"target of 2^62 bytes or more");
 	if (b->coder & ML_RECORD_RESET)
 		p->reset = 1; /* the record of what comes next */
-	if (coder == ML_CODER_PLAIN)
+	if (coder == ML_CODER_PLAIN) {
+		p->plain = 1;
 		return pack_plain(p, b, diag);
+	}
 	if (coder == ML_CODER_FAST) {
 		err = check_fast(p, b, diag);
 		if (err)
@@ -409,11 +411,12 @@ int ml_pack_block(struct ml_packer *p, const struct ml_block *b,
 	err = push_records(p, p->nbuf, b->n_out, diag);
 	if (!err)
 		err = ml_src_append(p->spool, p->buf, p->nbuf, diag);
-	p->ranged |= coder == ML_CODER_RANGE;
+	p->ranged |= coder != ML_CODER_FAST;
 	p->reset = 0;
 	p->made += b->n_out;
 	if (b->window > p->window)
 		p->window = b->window;
+	p->types |= b->types;
 	return err;
 }
 

@@ -26,7 +26,8 @@ struct ml_packer {
 	struct ml_piece *piece;
 	size_t npiece, cap;
 	uint64_t made; /* target bytes */
-	uint64_t window;
+	uint64_t window, types;
+	int plain; /* has plain records */
 	uint64_t base_end; /* of what copies and residuals use */
 	int ranged; /* has range-coded records */
 	int fast; /* has fast ones */

@@ -86,7 +86,7 @@ static int class_of(const struct ml_packer *p,
 	if (p->fast)
 		return ML_FULL;
 	if (!p->ranged)
-		return small ? ML_NANO : ML_MICRO;
+		return small && !p->plain ? ML_NANO : ML_MICRO;
 	if (!ml_dec_arena(info->cls))
 		return ml_fail(diag, ML_EINVAL, ML_NOWHERE,
 			"no such memory class");
@@ -191,7 +191,8 @@ static int header(struct ml_packer *p, const struct ml_patch_info *info,
 	cls = class_of(p, info, body, diag);
 	if (cls < 0)
 		return cls;
-	*nhead = ml_hdr_put(head, info, cls, body, p->window);
+	*nhead = ml_hdr_put(head, info, cls, body, p->window,
+		p->types);
 	return ML_OK;
 }
 

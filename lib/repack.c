@@ -110,11 +110,12 @@ static int put_map(struct ml_out *out, const struct ml_wrap_map *m,
 
 static int ranged(void *arg, const struct ml_record *r, struct ml_diag *diag)
 {
+	const unsigned coder = r->coder & ML_RECORD_CODER;
 	int *any = arg;
 
 	(void)diag;
-	*any |= (r->coder & ML_RECORD_CODER) == ML_CODER_RANGE ||
-		(r->coder & ML_RECORD_CODER) == ML_CODER_FAST;
+	*any |= coder == ML_CODER_RANGE || coder == ML_CODER_NANO ||
+		coder == ML_CODER_FAST;
 	return ML_OK;
 }
 

@@ -25,8 +25,8 @@ static int count(void *arg, const struct ml_record *rec, struct ml_diag *diag)
 	struct ml_part *r = arg;
 	const unsigned coder = rec->coder & ML_RECORD_CODER;
 	const int i = coder == ML_CODER_NOTE ? ML_REC_NOTE :
-		coder == ML_CODER_RANGE ? ML_REC_RANGE :
-		coder == ML_CODER_FAST ? ML_REC_FAST : ML_REC_PLAIN;
+		coder == ML_CODER_FAST ? ML_REC_FAST :
+		coder == ML_CODER_PLAIN ? ML_REC_PLAIN : ML_REC_RANGE;
 
 	(void)diag;
 	r->nrec[i]++;

@@ -21,7 +21,7 @@
 #define WRAP_LEN 24
 #define OFFSET_MAX (UINT64_MAX >> 1)
 #define CODE_OUT_MAX (((uint64_t)1 << 62) - 1)
-#define CODER_RANGE 1 /* and 0 plain */
+#define CODER_NANO 2 /* 0 plain, 1 range */
 #define CODER_FAST 3
 #define CLASS_MAX 3 /* 0 none, 1 nano, 2 micro, 3 full */
 
@@ -599,10 +599,10 @@ static int on_code(struct ml_in *in, size_t n, struct ml_diag *diag)
 			"CODE record of %zu bytes, fewer than %d", n,
 			ML_CODE_HEAD + 1);
 	coder = p[0] & 0x0fu;
-	if ((p[0] & 0xe0) != 0 || !all_zero(p + 1, 7))
+	if ((p[0] & 0xe0) != 0 || !all_zero(p + 1, coder == CODER_NANO ? 1 : 7))
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"CODE: reserved bits are not 0");
-	if (coder > CODER_RANGE && (coder != CODER_FAST ||
+	if (coder > CODER_NANO && (coder != CODER_FAST ||
 		in->head.cls < CLASS_MAX))
 		return ml_fail(diag, ML_EVERSION, in->rec,
 			"CODE: unknown coder %u", coder);

@@ -14,7 +14,7 @@
 struct unpack {
 	struct ml_src *s;
 	const struct ml_sink *next;
-	uint64_t target, window; /* as the header says */
+	uint64_t target, window, types; /* as the header says */
 	uint64_t labelled; /* end of the spans that were sent */
 	uint8_t *code; /* the block in work */
 	size_t n, ndata;
@@ -87,6 +87,7 @@ static int flush(struct unpack *u, struct ml_diag *diag)
 	b.code = u->code;
 	b.n = u->n;
 	b.window = u->self;
+	b.types = (b.coder & ML_RECORD_CODER) == ML_CODER_NANO ? u->types : 0;
 	u->n = u->ndata = 0;
 	u->out = u->self = 0;
 	u->coder &= ML_RECORD_CODER;
@@ -243,6 +244,7 @@ int ml_unpack(struct ml_src *psrc, uint64_t *off, const struct ml_sink *next,
 	u.next = next;
 	u.target = h.target_image;
 	u.window = h.window;
+	u.types = h.types;
 	u.code = malloc(CODE_CAP);
 	if (!u.code)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");

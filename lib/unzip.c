@@ -18,13 +18,15 @@
 struct ml_unzip {
 	struct ml_state st;
 	struct ml_rc rc;
-	const struct ml_layout *lay;
+	struct ml_nano nano;
+	const struct ml_layout *lay; /* NULL: coder 2 */
 	void *arena;
 	struct ml_src *bsrc;
 	struct ml_sink next;
 	struct ml_blockbuf buf;
 	uint64_t tpos;
 	struct ml_fast *fast; /* once there is a block for it */
+	int coded; /* coder 2: the LIT is of elements of type 0 */
 	uint8_t data[PIECE], base[PIECE];
 };
 
@@ -33,6 +35,14 @@ static int hand_on(void *arg, const struct ml_block *b, struct ml_diag *diag)
 	struct ml_unzip *u = arg;
 
 	return u->next.block(u->next.ctx, b, diag);
+}
+
+static void reset(struct ml_unzip *u)
+{
+	if (u->lay)
+		model_reset(&u->st, u->arena, u->lay);
+	else
+		nano_reset(&u->nano, u->arena);
 }
 
 int ml_unzip_new(struct ml_unzip **out, int cls, struct ml_src *bsrc,
@@ -53,10 +63,10 @@ int ml_unzip_new(struct ml_unzip **out, int cls, struct ml_src *bsrc,
 	u->bsrc = bsrc;
 	r = ml_blockbuf_init(&u->buf, hand_on, u, diag);
 	if (!r && cls) {
-		u->lay = &ml_layouts[cls - 1];
+		u->lay = ml_layout_of(cls);
 		u->arena = malloc(ml_dec_arena(cls));
 		if (u->arena)
-			model_reset(&u->st, u->arena, u->lay);
+			reset(u);
 		else
 			r = ml_fail(diag, ML_ENOMEM, ML_NOWHERE,
 				"out of memory");
@@ -204,6 +214,109 @@ static void elements(struct ml_unzip *u, const struct ml_op_view *v, size_t n,
 	}
 }
 
+/* The same of coder 2. What a DIFF or ALONE of type 0 makes was a LIT. */
+static int nano_head(struct ml_unzip *u, uint64_t left, struct ml_op_view *v,
+	struct ml_diag *diag)
+{
+	struct ml_rc *rc = &u->rc;
+	struct ml_nano *s = &u->nano;
+	unsigned unit;
+
+	while ((v->op = nano_op(rc, s, 0)) == ML_OP_DESC) {
+		nano_desc(rc, &s->desc[rc_raw(rc, 1, 0)]);
+		if (rc->p == rc->lim && rc->code == 0)
+			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+				"block ends in descriptors");
+	}
+	if (v->op > ML_OP_DESC)
+		return ml_fail(diag, ML_EVERSION, ML_NOWHERE,
+			"unknown operation %u", v->op);
+	u->coded = v->op != ML_OP_LIT;
+	v->type = v->op < ML_OP_DIFF ? 0 : s->desc[v->op == ML_OP_ALONE].type;
+	if (v->type >= ML_TYPE_BLOCK)
+		return ml_fail(diag, ML_EVERSION, ML_NOWHERE,
+			"unknown element type %u", v->type);
+	v->data = NULL;
+	v->arg = 0;
+	unit = v->op < ML_OP_DIFF ? 1 : ml_type_bytes(v->type);
+	v->n = nano_num(rc, s, v->op & 1, 0) + 1;
+	if (!v->n || v->n > left / unit)
+		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"operation exceeds its block");
+	v->bytes = v->n * unit;
+	if (v->op == ML_OP_COPY || v->op == ML_OP_DIFF)
+		v->arg = nano_arg(rc, s, 0, 0) + u->tpos;
+	else if (v->op == ML_OP_SELF)
+		v->arg = nano_arg(rc, s, 1, 0);
+	if (v->op == ML_OP_SELF ? !v->arg || v->arg > u->tpos :
+		v->arg > MADE_MAX)
+		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"operation's address is out of range");
+	if (v->op == ML_OP_ALONE && !v->type)
+		v->op = ML_OP_LIT;
+	return ML_OK;
+}
+
+static ml_word nano_one(struct ml_unzip *u, unsigned kind, unsigned slot,
+	int alone, ml_word b)
+{
+	const unsigned w = ml_kind_bits(kind), up = 64 - w;
+	ml_word t;
+
+	if (!alone && (kind == ML_K_R4 || kind == ML_K_R8))
+		return nano_requant(&u->rc, &u->nano, slot, w,
+			(unsigned)b, 0);
+	t = nano_element(&u->rc, &u->nano, slot, alone, kind >= ML_K_FLOAT, w,
+		b << up, 0) >> up;
+	if (!alone && kind == ML_K_F16) {
+		u->nano.scale_b = (uint16_t)b;
+		u->nano.scale_t = (uint16_t)t;
+	}
+	return t;
+}
+
+static void nano_elements(struct ml_unzip *u, const struct ml_op_view *v,
+	size_t n)
+{
+	const struct ml_type *t = &ml_types[v->type];
+	const int alone = v->op != ML_OP_DIFF;
+	uint8_t *p = u->data, *b = u->base, *end = p + n;
+	unsigned f, j, i;
+
+	for (f = 0; p < end; f = (f + 1) % t->nfield) {
+		unsigned kind = t->f[f].kind, w = ml_kind_bytes[kind];
+		unsigned pair = (unsigned)ml_kind_pair(kind), up;
+		unsigned slot = ml_type_slot(v->type, kind, alone);
+
+		for (j = 0; j < t->f[f].n; j++, p += w, b += w) {
+			ml_word x = 0, y = ml_elem_load(b, w), z, r;
+
+			for (i = 0; i <= pair; i++) {
+				up = 4 * i;
+				z = pair ? y >> up & 15 : y;
+				r = nano_one(u, kind, slot, alone, z);
+				if (!alone)
+					r = ml_residual(ml_kind_bits(kind),
+						ml_kind_ebits[kind], z, r);
+				x |= r << up;
+			}
+			ml_elem_store(p, w, x);
+		}
+	}
+}
+
+static void nano_literal(struct ml_unzip *u, size_t n)
+{
+	static const struct ml_op_view v = { .op = ML_OP_ALONE };
+	size_t i;
+
+	if (u->coded)
+		nano_elements(u, &v, n);
+	else
+		for (i = 0; i < n; i++)
+			u->data[i] = (uint8_t)rc_byte(&u->rc);
+}
+
 /* Makes the operation in pieces and emits them, unless only looked at. */
 static int body(struct ml_unzip *u, const struct ml_op_view *v, int look,
 	struct ml_diag *diag)
@@ -212,17 +325,22 @@ static int body(struct ml_unzip *u, const struct ml_op_view *v, int look,
 	uint64_t left, at = v->arg, made = u->tpos;
 	int r = ML_OK;
 
-	model_begin(&u->st, v->op, u->tpos);
-	model_made(&u->st, v->op, v->type, v->bytes, v->arg);
+	if (u->lay) {
+		model_begin(&u->st, v->op, u->tpos);
+		model_made(&u->st, v->op, v->type, v->bytes, v->arg);
+	}
 	if (v->op == ML_OP_COPY || v->op == ML_OP_SELF)
 		return look ? ML_OK : ml_blockbuf_op(&u->buf, v->op, 0, v->n,
 			v->arg, NULL, NULL, v->bytes, diag);
 	for (left = v->bytes; left && !r; left -= k, at += k, made += k) {
 		k = left < PIECE ? (size_t)left : PIECE - PIECE % unit;
 		if (v->op == ML_OP_LIT) {
-			for (i = 0; i < k; i++)
-				u->data[i] = (uint8_t)model_lit(&u->rc,
-					&u->st, made + i, 0);
+			if (u->lay)
+				for (i = 0; i < k; i++)
+					u->data[i] = (uint8_t)model_lit(&u->rc,
+						&u->st, made + i, 0);
+			else
+				nano_literal(u, k);
 		} else {
 			if (v->op == ML_OP_DIFF && !u->bsrc)
 				return ml_fail(diag, ML_EBASE, ML_NOWHERE,
@@ -234,7 +352,10 @@ static int body(struct ml_unzip *u, const struct ml_op_view *v, int look,
 				break;
 			if (v->op == ML_OP_DIFF && ml_type_swapped(v->type))
 				ml_swap(u->base, (unsigned)unit, k / unit);
-			elements(u, v, k, made);
+			if (u->lay)
+				elements(u, v, k, made);
+			else
+				nano_elements(u, v, k);
 			if (ml_type_swapped(v->type))
 				ml_swap(v->op == ML_OP_DIFF ? u->base :
 					u->data, (unsigned)unit, k / unit);
@@ -290,16 +411,16 @@ static int ranged(struct ml_unzip *u, const struct ml_block *b,
 	uint64_t left = b->n_out, before = 0;
 	int r;
 
-	if (!u->lay)
+	if (!u->arena || (b->coder & 15) != (u->lay ? 1 : 2))
 		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
-			"range-coded block in a plain stream");
+			"block of a coder that is not of this class");
 	if (b->coder & 16)
-		model_reset(&u->st, u->arena, u->lay);
+		reset(u);
 	u->rc.p = b->code;
 	u->rc.lim = b->code + b->n;
 	rc_start(&u->rc);
 	while (left) {
-		r = head(u, left, &v, diag);
+		r = (u->lay ? head : nano_head)(u, left, &v, diag);
 		if (!r)
 			r = body(u, &v, tell != NULL, diag);
 		if (r)

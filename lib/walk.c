@@ -116,7 +116,7 @@ static int judge(const struct ml_record *r, uint64_t left,
 	const unsigned coder = r->coder & ML_RECORD_CODER;
 
 	if (r->coder & ~(ML_RECORD_CODER | ML_RECORD_RESET) ||
-		(coder > ML_CODER_RANGE && coder != ML_CODER_FAST &&
+		(coder > ML_CODER_FAST &&
 			(coder != ML_CODER_NOTE || r->n_out)))
 		return ml_fail(diag, ML_EVERSION, r->off,
 			"record of coder 0x%02x, which is unknown here",

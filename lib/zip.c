@@ -9,6 +9,7 @@
 #include "hdr.h"
 #include "match.h"
 #include "mldec.h"
+#include "nano.h"
 #include "ops.h"
 
 /* A range-coded record must be so much smaller than what it makes that a
@@ -23,7 +24,8 @@
 #define SINCE_MIN 4096 /* bytes of data that are worth a restart */
 
 struct ml_zip {
-	struct ml_coder *coder;
+	struct ml_coder *coder; /* of coder 1, or */
+	struct ml_nanoenc *nano; /* of coder 2 */
 	struct ml_fast_zip *fast; /* NULL: as small as it gets */
 	struct ml_match *match; /* for data that come without operations */
 	struct ml_blockbuf buf;
@@ -52,15 +54,19 @@ static int range(struct ml_zip *z, const struct ml_block *plain,
 		z->fresh = z->tpos + PART;
 		z->reset = 1;
 	}
-	if (z->reset)
+	if (z->reset && z->nano)
+		ml_nano_reset(z->nano);
+	else if (z->reset)
 		ml_coder_reset(z->coder);
 	if (b.n_out < limit + GAIN_MIN)
 		limit = b.n_out > GAIN_MIN ? (size_t)b.n_out - GAIN_MIN : 0;
-	r = ml_coder_encode(z->coder, &b, z->tpos, limit, &p, &n, diag);
+	r = z->nano ? ml_nano_encode(z->nano, &b, z->tpos, &p, &n, diag) :
+		ml_coder_encode(z->coder, &b, z->tpos, limit, &p, &n, diag);
 	if (r)
 		return r;
 	if (n) {
-		b.coder = 1;
+		b.coder = z->nano ? 2 : 1;
+		b.types = z->nano ? ml_nano_types(z->nano) : 0;
 		b.code = p;
 		b.n = n;
 	}
@@ -182,7 +188,8 @@ int ml_zip_new(struct ml_zip **out, int cls, const struct ml_sink *next,
 	z->fresh = cls == ML_FULL ? PART : UINT64_MAX;
 	r = ml_blockbuf_init(&z->buf, code, z, diag);
 	if (!r)
-		r = ml_coder_new(&z->coder, cls, diag);
+		r = cls == ML_NANO ? ml_nano_new(&z->nano, diag) :
+			ml_coder_new(&z->coder, cls, diag);
 	if (r) {
 		ml_zip_free(z);
 		return r;
@@ -197,6 +204,7 @@ void ml_zip_free(struct ml_zip *z)
 		return;
 	ml_coder_free(z->coder);
 	ml_fast_zip_free(z->fast);
+	ml_nano_free(z->nano);
 	ml_match_free(z->match);
 	ml_blockbuf_free(&z->buf);
 	free(z->data);

@@ -1244,7 +1244,7 @@ def record(data, at, end):
     flags, n, size = src.u8(), src.varint(), src.varint()
     payload = src.take(size)
     crc_after(data, at, src.at, end)
-    need(flags & 15 != 3, "coder 3", 5)
+    need(flags & 15 not in (2, 3), "coder %d" % (flags & 15), 5)
     need(flags < 32 and flags & 15 in (0, 1, 15), "unknown coder", 5)
     need(flags & 15 != 15 or n == 0, "note that makes bytes", 5)
     need(flags & 15 == 15 or n > 0, "empty record")

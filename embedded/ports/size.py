@@ -16,18 +16,18 @@ import sys
 
 # Budgets, here and nowhere else: part: (code, RAM, stack), of any port.
 BUDGET = {
-    'cortex-m4': {'decoder': (5800, 740, 280), 'total': (10700, 1350, 370)},
-    'cortex-m4-int': {'decoder': (5400, 440, 260),
-                      'total': (10300, 1030, 350)},
-    'cortex-m4-place': {'total': (11200, 1350, 370)},
-    'cortex-m0plus': {'decoder': (6000, 740, 300), 'total': (11400, 1390, 410)},
-    'cortex-m0plus-int': {'decoder': (5500, 440, 290),
-                          'total': (11000, 1080, 400)},
-    'riscv32': {'decoder': (7200, 740, 330), 'total': (13100, 1460, 490)},
-    'riscv32-int': {'decoder': (6700, 440, 330), 'total': (12600, 1120, 460)},
-    'riscv32-place': {'total': (13700, 1460, 490)},
-    'lx106': {'decoder': (7200, 740, 360), 'total': (12900, 1450, 470)},
-    'lx106-int': {'decoder': (6700, 440, 360), 'total': (12400, 1130, 470)},
+    'cortex-m4': {'decoder': (4200, 720, 270), 'total': (9200, 1290, 350)},
+    'cortex-m4-int': {'decoder': (4200, 490, 270),
+                      'total': (9200, 1060, 350)},
+    'cortex-m4-place': {'total': (9700, 1300, 350)},
+    'cortex-m0plus': {'decoder': (4300, 720, 300), 'total': (9800, 1310, 370)},
+    'cortex-m0plus-int': {'decoder': (4300, 490, 300),
+                          'total': (9800, 1080, 370)},
+    'riscv32': {'decoder': (4900, 720, 300), 'total': (10900, 1370, 430)},
+    'riscv32-int': {'decoder': (4900, 490, 300), 'total': (10900, 1140, 430)},
+    'riscv32-place': {'total': (11400, 1380, 430)},
+    'lx106': {'decoder': (5000, 720, 350), 'total': (10900, 1380, 450)},
+    'lx106-int': {'decoder': (5000, 490, 350), 'total': (10900, 1160, 450)},
 }
 
 # Object files of the parts. What is not here belongs to the emulation.

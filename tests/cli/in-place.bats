@@ -126,7 +126,7 @@ pairs() {
 		ml-diff -q -c nano -o p "$D/old.$e" "$D/new.$e"
 		ml-diff -q -c nano --restart 65536 -o i "$D/old.$e" \
 			"$D/new.$e"
-		[ $((100 * $(size i))) -le $((102 * $(size p))) ]
+		[ $((100 * $(size i))) -le $((103 * $(size p))) ]
 	done
 }
 

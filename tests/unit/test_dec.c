@@ -411,7 +411,7 @@ static int to_packer(void *ctx, const struct ml_block *b, struct ml_diag *diag)
 {
 	struct sink *s = ctx;
 
-	s->ranged += (b->coder & 15) == 1;
+	s->ranged += (b->coder & 15) != 0;
 	return ml_pack_block(s->p, b, diag);
 }
 

@@ -321,7 +321,7 @@ static void test_refused(void)
 	b.n_out = UINT64_C(1) << 62;
 	CHECK(packs(&b, &info) == ML_ELIMIT);
 	b.n_out = 6;
-	b.coder = 2;
+	b.coder = 4;
 	CHECK(packs(&b, &info) == ML_EVERSION);
 	b.coder = 32;
 	CHECK(packs(&b, &info) == ML_EVERSION);

@@ -564,7 +564,7 @@ static int arrive(struct arrival *a, const struct small *s, uint8_t *p,
 		abort();
 	a->asked = 0;
 	a->written = 0;
-	err = ml_apply_stream(f, base, ML_NANO, &t, &diag);
+	err = ml_apply_stream(f, base, ML_MICRO, &t, &diag);
 	fclose(f);
 	ml_src_free(base);
 	return err;

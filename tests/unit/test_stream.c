@@ -499,8 +499,8 @@ static void test_coded(void)
 	expect(&b, ML_EFORMAT, "coder 1 after a BASE");
 	add_head(&b, 1, ML_KIND_MODEL);
 	add_span(&b, ML_SKELETON, 0, 2);
-	add_code(&b, 2, 2);
-	expect(&b, ML_EVERSION, "unknown coder 2");
+	add_code(&b, 4, 2);
+	expect(&b, ML_EVERSION, "unknown coder 4");
 	add_head(&b, 1, ML_KIND_MODEL);
 	add_span(&b, ML_SKELETON, 0, 2);
 	add_record(&b, "CODE", p, 24);

@@ -232,7 +232,7 @@ def vectors():
         patch(t, rec, ext=b'\x01\x02x'))
     bad('long', 'a header of more than 384 bytes', 6,
         patch(t, rec, ext=b'\x01\xf0' + bytes(240) + b'\x01\x40' + bytes(64)))
-    bad('coder', 'an unknown coder', 5, patch(t, record(7, lit(t), 2)))
+    bad('coder', 'an unknown coder', 5, patch(t, record(7, lit(t), 4)))
     bad('coder-bits', 'reserved bits of a record', 5,
         patch(t, record(7, lit(t), 32)))
     bad('note', 'a note that makes something', 5,
