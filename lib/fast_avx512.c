@@ -95,50 +95,63 @@ VI const uint8_t *step(__m512i *lo, __m512i *hi, __m512i f, __m512i c,
 	return p;
 }
 
-/* One level of the search: the node's slot lies below. */
-VI __m512i down(__m512i node, __m512i last, __m512i slot)
+/* A search: the node, and the slots between which the symbol's lie. */
+struct found {
+	__m512i node, from, to; /* these two less 1 */
+};
+
+/* One level of it. */
+VI void down(struct found *n, __m512i last, __m512i slot)
 {
 	const __mmask64 k = _mm512_cmpgt_epu8_mask(slot, last);
 
-	node = _mm512_add_epi8(node, node);
-	return _mm512_mask_sub_epi8(node, k, node, _mm512_set1_epi8(-1));
+	n->node = _mm512_add_epi8(n->node, n->node);
+	n->node = _mm512_mask_sub_epi8(n->node, k, n->node,
+		_mm512_set1_epi8(-1));
+	n->from = _mm512_mask_mov_epi8(n->from, k, last);
+	n->to = _mm512_mask_mov_epi8(last, k, n->to);
 }
 
 struct nodes {
 	__m512i n[4], a, b;
 };
 
-VI __m512i search(const struct nodes *t, __m512i node, __m512i slot)
+VI struct found search(const struct nodes *t, __m512i node, __m512i slot)
 {
+	const __m512i all = _mm512_set1_epi8(-1); /* both before 0 and 255 */
+	struct found n = { node, all, all };
 	int i;
 
 	for (i = 0; i < 4; i++)
-		node = down(node, _mm512_permutexvar_epi8(node, t->n[i]),
-			slot);
-	return down(node, _mm512_permutex2var_epi8(t->a, node, t->b), slot);
+		down(&n, _mm512_permutexvar_epi8(n.node, t->n[i]), slot);
+	down(&n, _mm512_permutex2var_epi8(t->a, n.node, t->b), slot);
+	return n;
 }
 
 V static int symbols_in_context(struct ml_fast_rans *r,
 	const struct ml_fast_tab *t, const uint8_t *ctx, uint8_t *sym,
 	size_t n)
 {
-	const struct t256 f = table(t->f), c = table(t->c);
 	const struct nodes nodes = {
 		{ load(t->node0), load(t->node1), load(t->node2),
 		load(t->node3) }, load(t->node4), load(t->node4 + 64)
 	};
-	__m512i lo0 = load(r->lo), hi0 = load(r->hi), s0, s1;
+	__m512i lo0 = load(r->lo), hi0 = load(r->hi);
 	__m512i lo1 = load(r->lo + 64), hi1 = load(r->hi + 64);
+	const __m512i one = _mm512_set1_epi8(1);
 	const uint8_t *p = r->p;
+	struct found s0, s1;
 	size_t i;
 
 	for (i = 0; i < n; i += 128) {
 		s0 = search(&nodes, load(ctx + i), lo0);
 		s1 = search(&nodes, load(ctx + i + 64), lo1);
-		store(sym + i, s0);
-		store(sym + i + 64, s1);
-		p = step(&lo0, &hi0, look(&f, s0), look(&c, s0), p);
-		p = step(&lo1, &hi1, look(&f, s1), look(&c, s1), p);
+		store(sym + i, s0.node);
+		store(sym + i + 64, s1.node);
+		p = step(&lo0, &hi0, _mm512_sub_epi8(s0.to, s0.from),
+			_mm512_add_epi8(s0.from, one), p);
+		p = step(&lo1, &hi1, _mm512_sub_epi8(s1.to, s1.from),
+			_mm512_add_epi8(s1.from, one), p);
 		if (p < r->begin)
 			return -1;
 	}
@@ -286,6 +299,10 @@ static const uint8_t even_bytes[64] = {
 	64, 66, 68, 70, 72, 74, 76, 78, 80, 82, 84, 86, 88, 90, 92, 94,
 	96, 98, 100, 102, 104, 106, 108, 110, 112, 114, 116, 118, 120, 122,
 	124, 126
+};
+static const uint8_t count[64] = {
+	0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+	16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
 };
 static const uint8_t zip_bytes[64] = { /* of two vectors */
 	0, 64, 1, 65, 2, 66, 3, 67, 4, 68, 5, 69, 6, 70, 7, 71,
@@ -821,23 +838,105 @@ V static void bits(const struct ml_fast_resid *r, const uint8_t *sym,
 		pack_bits(r, 32, sym, left, n, b);
 }
 
-/* Takes the bits of 64 elements apart. */
-VI uint64_t spread(const uint8_t *p, uint64_t pos, const uint64_t *m,
-	unsigned words, uint64_t *to)
+/* Sums of the 64-bit lanes before each. */
+VI __m512i sums_before(__m512i t)
 {
-	uint64_t v;
-	unsigned j, s;
+	const __m512i none = _mm512_setzero_si512();
 
-	for (j = 0; j < words; j++) {
-		memcpy(&v, p + (pos >> 3), 8);
-		s = (unsigned)pos & 7;
-		v >>= s;
-		if (words > 16) /* more than 57 bits may be asked for */
-			v |= (uint64_t)p[(pos >> 3) + 8] << 1 << (63 - s);
-		to[j] = _pdep_u64(v, m[j]);
-		pos += (uint64_t)_mm_popcnt_u64(m[j]);
+	t = _mm512_alignr_epi64(t, none, 7);
+	t = _mm512_add_epi64(t, _mm512_alignr_epi64(t, none, 7));
+	t = _mm512_add_epi64(t, _mm512_alignr_epi64(t, none, 6));
+	return _mm512_add_epi64(t, _mm512_alignr_epi64(t, none, 4));
+}
+
+/* Where the bits of 32 elements begin, n of each, and in *pos where the last
+ * ones end. All lie in the 64 bytes from *pos on. */
+VI __m512i starts16(__m512i n, uint64_t *pos)
+{
+	static const uint64_t each[8] = {
+		0x0100010001000100, 0x0908090809080908, 0x0100010001000100,
+		0x0908090809080908, 0x0100010001000100, 0x0908090809080908,
+		0x0100010001000100, 0x0908090809080908
+	};
+	__m512i a = _mm512_add_epi16(n, _mm512_slli_epi64(n, 16));
+
+	a = _mm512_add_epi16(a, _mm512_slli_epi64(a, 32));
+	a = _mm512_add_epi16(a, _mm512_shuffle_epi8(sums_before(
+		_mm512_srli_epi64(a, 48)), load(each)));
+	n = _mm512_add_epi16(_mm512_sub_epi16(a, n),
+		_mm512_set1_epi16((short)(*pos & 7)));
+	*pos += (uint64_t)_mm_extract_epi16(_mm512_extracti32x4_epi32(a, 3),
+		7);
+	return n;
+}
+
+/* The same of 16 elements. */
+VI __m512i starts32(__m512i n, uint64_t *pos)
+{
+	__m512i a = _mm512_add_epi32(n, _mm512_slli_epi64(n, 32));
+
+	a = _mm512_add_epi32(a, _mm512_shuffle_epi32(sums_before(
+		_mm512_srli_epi64(a, 32)), (_MM_PERM_ENUM)0xa0));
+	n = _mm512_add_epi32(_mm512_sub_epi32(a, n),
+		_mm512_set1_epi32((int)(*pos & 7)));
+	*pos += (uint64_t)(uint32_t)_mm_extract_epi32(
+		_mm512_extracti32x4_epi32(a, 3), 3);
+	return n;
+}
+
+/* The bits from each start on, at least 17. */
+VI __m512i bits_at16(__m512i bytes, __m512i at)
+{
+	static const uint64_t first[8] = { /* of each 32-bit lane */
+		0x0404040400000000, 0x0c0c0c0c08080808, 0x0404040400000000,
+		0x0c0c0c0c08080808, 0x0404040400000000, 0x0c0c0c0c08080808,
+		0x0404040400000000, 0x0c0c0c0c08080808
+	};
+	const __m512i next = _mm512_set1_epi32(0x03020100);
+	const __m512i seven = _mm512_set1_epi32(7);
+	__m512i half[2] = {
+		_mm512_cvtepu16_epi32(_mm512_castsi512_si256(at)),
+		_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(at, 1))
+	}, i;
+	int k;
+
+	for (k = 0; k < 2; k++) {
+		i = _mm512_shuffle_epi8(_mm512_srli_epi32(half[k], 3),
+			load(first));
+		i = _mm512_permutexvar_epi8(_mm512_add_epi8(i, next), bytes);
+		half[k] = _mm512_srlv_epi32(i, _mm512_and_si512(half[k],
+			seven));
 	}
-	return pos;
+	return _mm512_permutex2var_epi16(half[0], _mm512_slli_epi16(
+		_mm512_cvtepu8_epi16(_mm512_castsi512_si256(load(count))), 1),
+		half[1]);
+}
+
+/* At least 33, of 16 elements. */
+VI __m512i bits_at32(__m512i bytes, __m512i at)
+{
+	static const uint64_t first[8] = {
+		0, 0x0808080808080808, 0, 0x0808080808080808,
+		0, 0x0808080808080808, 0, 0x0808080808080808
+	};
+	const __m512i next = _mm512_set1_epi64(0x0706050403020100);
+	const __m512i seven = _mm512_set1_epi64(7);
+	__m512i half[2] = {
+		_mm512_cvtepu32_epi64(_mm512_castsi512_si256(at)),
+		_mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(at, 1))
+	}, i;
+	int k;
+
+	for (k = 0; k < 2; k++) {
+		i = _mm512_shuffle_epi8(_mm512_srli_epi64(half[k], 3),
+			load(first));
+		i = _mm512_permutexvar_epi8(_mm512_add_epi8(i, next), bytes);
+		half[k] = _mm512_srlv_epi64(i, _mm512_and_si512(half[k],
+			seven));
+	}
+	return _mm512_permutex2var_epi32(half[0], _mm512_slli_epi32(
+		_mm512_cvtepu8_epi32(_mm512_castsi512_si128(load(count))), 1),
+		half[1]);
 }
 
 /* Residuals of escapes, where they belong. */
@@ -859,40 +958,38 @@ VI __m512i escaped(struct ml_fast_resid *r, __m512i v, uint64_t k)
 	return load(b);
 }
 
-V static int resid(struct ml_fast_resid *r, const uint8_t *sym,
+static const uint16_t tops[32] = { /* of the magnitude, by symbol */
+	0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384,
+	512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384,
+	24576, 32768, 0
+};
+
+VI int resid16(struct ml_fast_resid *r, const uint8_t *sym,
 	const uint8_t *base, uint8_t *out, size_t n)
 {
-	static const uint16_t tops[32] = {
-		0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192,
-		256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192,
-		12288, 16384, 24576, 32768, 0
+	static const uint16_t lens[32] = {
+		0, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9,
+		10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 0
 	};
-	const struct low32 l = low32(r);
-	const unsigned words = 8u * r->e.w;
-	const size_t k64 = n & ~(size_t)63;
-	uint64_t m[ML_FAST_CHUNK / 2], d[ML_FAST_CHUNK / 2], k;
-	__m512i v, s, sign, top;
+	const __m512i len = load(lens), top = load(tops);
+	const __m512i low = _mm512_set1_epi16(31), one = _mm512_set1_epi16(1);
+	__m512i v, s, sign, bytes, at;
+	uint64_t k;
 	size_t i;
 
-	if (!served(r))
-		return ml_fast_scalar.resid(r, sym, base, out, n);
-	for (i = 0; i < k64; i += 64)
-		masks(r, &l, sym + i, m + i / 64 * words);
-	for (i = 0; i < k64 && r->pos <= r->nbits; i += 64)
-		r->pos = r->e.w == 2 ? spread(r->bits, r->pos, m + i / 64 * 16,
-			16, d + i / 64 * 16) : spread(r->bits, r->pos,
-			m + i / 64 * 32, 32, d + i / 64 * 32);
-	if (r->pos > r->nbits)
-		return -1;
-	for (i = 0; i < k64 && r->e.w == 2; i += 32) {
-		v = load((uint8_t *)d + 2 * i);
-		s = _mm512_and_si512(wide16(sym + i), _mm512_set1_epi16(31));
-		top = _mm512_permutexvar_epi16(s, load(tops));
+	for (i = 0; i < n; i += 32) {
+		s = _mm512_and_si512(wide16(sym + i), low);
+		bytes = load(r->bits + (r->pos >> 3));
+		at = starts16(_mm512_permutexvar_epi16(s, len), &r->pos);
+		if (r->pos > r->nbits)
+			return -1;
+		v = _mm512_and_si512(bits_at16(bytes, at), masks16(s));
 		sign = _mm512_sub_epi16(_mm512_setzero_si512(),
-			_mm512_and_si512(v, _mm512_set1_epi16(1)));
-		v = _mm512_or_si512(top, _mm512_srli_epi16(v, 1));
+			_mm512_and_si512(v, one));
+		v = _mm512_or_si512(_mm512_permutexvar_epi16(s, top),
+			_mm512_srli_epi16(v, 1));
 		v = _mm512_sub_epi16(_mm512_xor_si512(v, sign), sign);
-		k = _mm512_cmpeq_epi16_mask(s, _mm512_set1_epi16(31));
+		k = _mm512_cmpeq_epi16_mask(s, low);
 		if (k) {
 			if ((size_t)(r->esc_end - r->esc) <
 				2 * (size_t)_mm_popcnt_u64(k))
@@ -902,21 +999,37 @@ V static int resid(struct ml_fast_resid *r, const uint8_t *sym,
 		v = _mm512_add_epi16(order16(load(base + 2 * i)), v);
 		store(out + 2 * i, unorder16(v));
 	}
-	for (; i < k64; i += 16) {
-		v = load((uint8_t *)d + 4 * i);
-		s = wide32(sym + i);
-		const __m512i ms = _mm512_permutexvar_epi32(
-			_mm512_srli_epi32(s, 5), l.m);
+	return 0;
+}
 
-		s = _mm512_and_si512(s, _mm512_set1_epi32(31));
-		top = _mm512_permutexvar_epi16(s, load(tops));
-		/* the upper halves looked up entry 0, which is 0 */
-		top = _mm512_sllv_epi32(top, ms);
+VI int resid32(struct ml_fast_resid *r, const uint8_t *sym,
+	const uint8_t *base, uint8_t *out, size_t n)
+{
+	const struct low32 l = low32(r);
+	const __m512i low = _mm512_set1_epi32(31), one = _mm512_set1_epi32(1);
+	__m512i v, s, m, sign, bytes, at, ends;
+	uint64_t k;
+	size_t i;
+
+	for (i = 0; i < n; i += 16) {
+		s = wide32(sym + i);
+		m = _mm512_permutexvar_epi32(_mm512_srli_epi32(s, 5), l.m);
+		ends = masks32(&l, s);
+		s = _mm512_and_si512(s, low);
+		bytes = load(r->bits + (r->pos >> 3));
+		at = starts32(_mm512_sub_epi32(_mm512_set1_epi32(32),
+			_mm512_lzcnt_epi32(ends)), &r->pos);
+		if (r->pos > r->nbits)
+			return -1;
+		v = _mm512_and_si512(bits_at32(bytes, at), ends);
 		sign = _mm512_sub_epi32(_mm512_setzero_si512(),
-			_mm512_and_si512(v, _mm512_set1_epi32(1)));
-		v = _mm512_or_si512(top, _mm512_srli_epi32(v, 1));
+			_mm512_and_si512(v, one));
+		/* the upper halves look up entry 0, which is 0 */
+		v = _mm512_or_si512(_mm512_sllv_epi32(
+			_mm512_permutexvar_epi16(s, load(tops)), m),
+			_mm512_srli_epi32(v, 1));
 		v = _mm512_sub_epi32(_mm512_xor_si512(v, sign), sign);
-		k = _mm512_cmpeq_epi32_mask(s, _mm512_set1_epi32(31));
+		k = _mm512_cmpeq_epi32_mask(s, low);
 		if (k) {
 			if ((size_t)(r->esc_end - r->esc) <
 				4 * (size_t)_mm_popcnt_u64(k))
@@ -928,8 +1041,21 @@ V static int resid(struct ml_fast_resid *r, const uint8_t *sym,
 			_mm512_add_epi32(s, v);
 		store(out + 4 * i, v);
 	}
-	return n > k64 ? ml_fast_scalar.resid(r, sym + k64, base + k64 *
-		r->e.w, out + k64 * r->e.w, n - k64) : 0;
+	return 0;
+}
+
+V static int resid(struct ml_fast_resid *r, const uint8_t *sym,
+	const uint8_t *base, uint8_t *out, size_t n)
+{
+	const size_t k64 = n & ~(size_t)63;
+	int err;
+
+	if (!served(r))
+		return ml_fast_scalar.resid(r, sym, base, out, n);
+	err = r->e.w == 2 ? resid16(r, sym, base, out, k64) :
+		resid32(r, sym, base, out, k64);
+	return err || n == k64 ? err : ml_fast_scalar.resid(r, sym + k64,
+		base + k64 * r->e.w, out + k64 * r->e.w, n - k64);
 }
 
 /* ===== the table ======================================================== */

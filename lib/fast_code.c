@@ -632,6 +632,21 @@ static size_t look(struct ml_faster *x, const struct ml_fast_in *in,
 	return differ;
 }
 
+/* Elements that are not `fill`; n, when a few of them show that they are many.
+ */
+static size_t others(const uint8_t *p, size_t n, unsigned w, uint64_t fill)
+{
+	size_t i, k = 0;
+
+	for (i = 0; i < n; i += n / 32 + 1)
+		k += ml_elem_load(p + i * w, w) != fill;
+	if (k > 2)
+		return n;
+	for (i = k = 0; i < n; i++)
+		k += ml_elem_load(p + i * w, w) != fill;
+	return k;
+}
+
 static size_t encode(struct ml_faster *x, const struct ml_fast_in *in)
 {
 	struct ml_fast_in part = *in;
@@ -644,10 +659,14 @@ static size_t encode(struct ml_faster *x, const struct ml_fast_in *in)
 	differ = look(x, in, e.w, n, &zero);
 	if (differ <= n / 256)
 		return exceptions(x, in, e.w, n, 0, differ);
-	if (!in->base && n > 1 && !memcmp(in->data, in->data + e.w,
-		(n - 1) * e.w))
-		return exceptions(x, in, e.w, n, ml_elem_load(in->data, e.w),
-			0);
+	if (!in->base) { /* one element nearly all along? */
+		const uint64_t fill = ml_elem_load(in->data + n / 2 * e.w,
+			e.w);
+
+		differ = others(in->data, n, e.w, fill);
+		if (differ <= n / 256)
+			return exceptions(x, in, e.w, n, fill, differ);
+	}
 	if (n < SHORT)
 		return 0;
 	left = n;

@@ -13,6 +13,15 @@ static void split(const struct ml_fast_elem *e, const uint8_t *in, size_t n,
 	size_t i;
 	unsigned j;
 
+	if (e->w == 2 && e->ebits && !e->o) {
+		for (i = 0; i < n; i++) {
+			const unsigned x = ml_load16(in + 2 * i);
+
+			val[i] = (uint8_t)(x >> 7);
+			raw[i] = (uint8_t)(x << 1 | x >> 15);
+		}
+		return;
+	}
 	for (i = 0; i < n; i++, in += e->w) {
 		v = ml_elem_load(in, e->w);
 		if (e->ebits)
@@ -67,22 +76,28 @@ static size_t zeros(unsigned w, const uint8_t *base, const uint8_t *in,
 	return differ;
 }
 
-static void classes(const struct ml_fast_resid *r, const uint8_t *base,
-	const uint8_t *in, int given, size_t n, uint8_t *sym, uint8_t *left)
+static inline __attribute__((always_inline)) void classes_of(
+	const struct ml_fast_resid *r, const uint8_t *base, const uint8_t *in,
+	int given, size_t n, uint8_t *sym, uint8_t *left, const unsigned w,
+	const unsigned eb)
 {
-	const unsigned w = r->e.w, bits = w * 8;
-	unsigned c, ctx, s;
+	const unsigned bits = w * 8;
+	unsigned c, ctx, s, e;
 	uint64_t b, d, neg, q;
 
 	for (; n--; base += w, in += w, left += w) {
 		b = ml_elem_load(base, w);
 		d = ml_elem_load(in, w);
 		if (!given)
-			d = ml_residual(bits, r->e.ebits, b, d);
-		ctx = ml_fast_context(&r->e, r->e0, b);
+			d = ml_residual(bits, eb, b, d);
+		if (eb) {
+			e = (unsigned)(b >> (bits - 1 - eb)) & ((1u << eb) - 1);
+			ctx = e >= r->e0 ? 0 : r->e0 - e > 7 ? 7 : r->e0 - e;
+		} else {
+			ctx = ml_fast_context(&r->e, r->e0, b);
+		}
 		neg = d >> (bits - 1);
-		if (neg)
-			d = (0 - d) & ml_elem_mask(bits);
+		d = ((d ^ (0 - neg)) + neg) & ml_elem_mask(bits);
 		q = d >> r->m[ctx];
 		c = ml_bitlen(q);
 		s = c < 2 ? c : 2 * (c - 1) + (unsigned)(q >> (c - 2) & 1);
@@ -90,6 +105,22 @@ static void classes(const struct ml_fast_resid *r, const uint8_t *base,
 			s = ML_FAST_ESCAPE;
 		*sym++ = (uint8_t)(ctx << 5 | s);
 		ml_elem_store(left, w, (d << 1 | neg) & ml_elem_mask(bits));
+	}
+}
+
+static void classes(const struct ml_fast_resid *r, const uint8_t *base,
+	const uint8_t *in, int given, size_t n, uint8_t *sym, uint8_t *left)
+{
+	switch (r->e.w << 4 | r->e.ebits) {
+	case 2 << 4 | 8:
+		classes_of(r, base, in, given, n, sym, left, 2, 8);
+		return;
+	case 4 << 4 | 8:
+		classes_of(r, base, in, given, n, sym, left, 4, 8);
+		return;
+	default:
+		classes_of(r, base, in, given, n, sym, left, r->e.w,
+			r->e.ebits);
 	}
 }
 
@@ -105,19 +136,18 @@ static size_t escapes(uint8_t *sym, size_t n, const uint8_t f[256])
 	return k;
 }
 
-static void put_bits(struct ml_fast_bits *b, uint64_t v, unsigned n)
+static inline void put_bits(struct ml_fast_bits *b, uint64_t v, unsigned n)
 {
+	const unsigned all = b->n + n;
+
 	b->acc |= v << b->n;
-	if (b->n + n >= 64) { /* n < 64: b->n is above 0 */
-		ml_store64(b->p, b->acc);
-		b->p += 8;
+	ml_store64(b->p, b->acc);
+	b->p += all >> 3;
+	if (all >= 64) /* n < 64: b->n is above 0 */
 		b->acc = v >> (64 - b->n);
-		b->n = b->n + n - 64;
-	} else {
-		b->n += n;
-	}
-	for (; b->n >= 8; b->n -= 8, b->acc >>= 8)
-		*b->p++ = (uint8_t)b->acc;
+	else
+		b->acc >>= all & ~7u;
+	b->n = all & 7;
 }
 
 static void bits(const struct ml_fast_resid *r, const uint8_t *sym,

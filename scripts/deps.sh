@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# deps.sh [build|check|demo|bench|steps]: installs what is missing on Debian.
+# deps.sh [build|check|neon|demo|bench|steps]: installs what is missing on Debian.
 # Runs nothing, and needs neither network nor root, when nothing is missing.
 set -eu
 
@@ -14,9 +14,10 @@ build) want=$build ;;
 check) want="$build bats jq mandoc shellcheck clang xxd zstd python3 minisign" ;;
 demo) want="$build $demo" ;;
 bench) want="$build $demo hyperfine lz4 libzstd-dev liblz4-dev xxhash jq time python3" ;;
+neon) want="$build gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" ;;
 steps) want='python3-torch' ;;
 *)
-	echo "usage: deps.sh [build|check|demo|bench|steps]" >&2
+	echo "usage: deps.sh [build|check|neon|demo|bench|steps]" >&2
 	exit 2
 	;;
 esac

@@ -121,6 +121,132 @@ def apply_diff(kind, units, base, res):
     return out
 
 
+# ===== fast planes ========================================================
+
+def rans(pairs):
+    """128 states over pairs (frequency, sum before); states, sequence."""
+    x, out = [256] * 128, b''
+    for at in range(len(pairs) - 64, -1, -64):
+        for i in range(64):
+            f, c = pairs[at + i]
+            y = x[at % 128 + i]
+            if y >= f * 256:
+                out += bytes([y & 255])
+                y >>= 8
+            x[at % 128 + i] = y // f * 256 + y % f + c
+    return bytes(y & 255 for y in x) + bytes(y >> 8 for y in x), out
+
+
+def coded(symbols, tables):
+    """symbols: (context, symbol); tables: frequencies by context."""
+    symbols = symbols + [(0, 0)] * (-len(symbols) % 128)
+    return rans([(tables[c][s], sum(tables[c][:s])) for c, s in symbols])
+
+
+def frequencies(symbols, n):
+    """256 in all for the symbols that are there, the first one among them."""
+    f = [int(s in symbols or s == 0) for s in range(n)]
+    f[n - 1] = max(f[n - 1], 1)
+    f[0] += 256 - sum(f) - 9
+    f[n - 1] += 9
+    return f
+
+
+def fast_planes(x, seldom):
+    """bf16 without a base; the value `seldom` is not in the list."""
+    values = sorted({v >> 7 & 255 for v in x} - {seldom})
+    s = [values.index(v >> 7 & 255) if v >> 7 & 255 != seldom else len(values)
+         for v in x]
+    f = frequencies(s, len(values) + 1)
+    states, code = coded([(0, k) for k in s], [f])
+    esc = bytes(seldom for k in s if k == len(values))
+    return (bytes([0, 6, 0, 8, len(values)]) + bytes(values) + bytes(f) +
+            v(len(code)) + v(len(esc)) + states + code + esc +
+            bytes((v << 1 | v >> 15) & 255 for v in x))
+
+
+def fast_residuals(base, x, at):
+    """bf16 against a base; residuals of 200 and more are escapes."""
+    def order(a):
+        return a ^ 0xffff if a & 0x8000 else a | 0x8000
+    e0, syms, esc, rest, left = 120, [], b'', 0, 0
+    for b, t in zip(base, x):
+        r = (order(t) - order(b) + 0x8000 & 0xffff) - 0x8000
+        c = min(max(e0 - (b >> 7 & 255), 0), 7)
+        q, k = abs(r), abs(r).bit_length()
+        s = q if q < 2 else 2 * k - 2 + (q >> k - 2 & 1)
+        if q >= 200:
+            s = 31
+            esc += struct.pack('<H', r & 0xffff)
+        elif s:
+            low = max(k - 2, 0)
+            bits = int(r < 0) | (q & (1 << low) - 1) << 1
+            rest |= bits << left
+            left += low + 1
+        syms.append((c, s))
+    tables, sets = [], b''
+    for c in range(8):
+        f = frequencies({s for k, s in syms if k == c}, 32)
+        tables.append(f)
+        sets += struct.pack('<I', sum((n > 0) << i for i, n in enumerate(f)))
+        sets += bytes(n for n in f if n)
+    states, code = coded(syms, tables)
+    return (b'\1\6' + v(at) + b'\0' + struct.pack('<H', e0) + bytes(8) + sets +
+            v(len(code)) + v(len(esc) // 2) + v(left) + states + code + esc +
+            rest.to_bytes((left + 7) // 8, 'little'))
+
+
+def fast(add_good, add_bad):
+    x = [0x3c00 + (i * 7919 & 0x1ff) + (i * 31 & 0x8000) for i in range(300)]
+    x[77] = x[200] = 0x4123
+    y = [a + (i * i & 15) - 7 if i % 5 else a for i, a in enumerate(x)]
+    y[10], y[299] = 0x7fc0, 0x8000
+    pack = lambda a: struct.pack('<%dH' % len(a), *a)
+    base, t = b'..' + pack(x), pack(y)
+    p = fast_planes(x, 0x4123 >> 7)
+    r = fast_residuals(x, y, 2)
+
+    def one(code, n, **kw):
+        return patch(kw.pop('t'), record(n, code, 3), cls=3, **kw)
+    add_good('planes', 'fast planes', None, one(p, 600, t=pack(x), base=None),
+             pack(x))
+    add_good('planes-residuals', 'residuals in context', base,
+             one(r, 600, t=t, base=base), t)
+    fill = b'\2\5' + b'ab' + v(2) + v(3) + b'cd' + v(0) + b'ef'
+    full = b'ab' * 3 + b'cdef' + b'ab' * 2
+    add_good('planes-fill', 'one element and exceptions', None,
+             one(fill, 14, t=full, base=None), full)
+    change = b'\3\2' + v(4) + v(1) + v(2) + b'\2\1'
+    new = bytearray(BASE[4:14])
+    new[4:6] = struct.pack('<H', struct.unpack('<H', BASE[8:10])[0] + 0x102 &
+                           0xffff)
+    add_good('planes-change', 'the base and an exception', BASE,
+             one(change, 10, t=bytes(new)), bytes(new))
+    add_bad('planes-class', 'fast planes in class micro', 5,
+            patch(full, record(14, fill, 3), base=None, cls=2), None)
+    add_bad('planes-form', 'an unknown form', 5,
+            one(b'\4' + fill[1:], 14, t=full, base=None), None)
+    add_bad('planes-type', 'an element type without planes', 5,
+            one(b'\2\x0b' + fill[2:], 14, t=full, base=None), None)
+    add_bad('planes-odd', 'half an element', 6,
+            one(fill, 13, t=full[:13], base=None), None)
+    add_bad('planes-behind', 'a byte behind the end', 6,
+            one(fill + b'\0', 14, t=full, base=None), None)
+    add_bad('planes-outside', 'an exception behind the end', 6,
+            one(b'\2\5ab' + v(1) + v(7) + b'cd', 14, t=full, base=None),
+            None)
+    add_bad('planes-base', 'leaves the base', 6,
+            one(b'\3\2' + v(60) + change[3:], 10, t=bytes(new)))
+    add_bad('planes-sum', 'frequencies that are not 256', 6,
+            one(p[:5 + p[4]] + bytes([p[5 + p[4]] ^ 1]) + p[6 + p[4]:], 600,
+                t=pack(x), base=None), None)
+    add_bad('planes-state', 'a state that does not end as it began', 6,
+            one(p[:9 + 2 * p[4]] + bytes([p[9 + 2 * p[4]] ^ 16]) +
+                p[10 + 2 * p[4]:], 600, t=pack(x), base=None), None)
+    add_bad('planes-short', 'ends early', 6,
+            one(p[:-1], 600, t=pack(x), base=None), None)
+
+
 def vectors():
     """(folder, name, why, status, base, patch, target)"""
     def good(name, why, base, p, target):
@@ -280,6 +406,7 @@ def vectors():
     bad('chain-gap', 'a chain that does not fit', 4, ok + ok)
     bad('chain-alone', 'a chain whose second patch needs no base', 6,
         ok + patch(t, rec, base=None))
+    fast(good, bad)
     return out
 
 
