@@ -149,7 +149,8 @@ $(FZ)/libmallorn.a: $(CORE:%.c=$(FZ)/obj/%.o) $(LIB:%.c=$(FZ)/obj/%.o)
 	$(AR) rcs $@ $^
 
 $(FZ)/%: tests/fuzz/%.c $(FZ)/libmallorn.a
-	clang $(FZFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d -o $@ $^ $(LIBS)
+	clang $(FZFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d \
+		-o $@ $< $(FZ)/libmallorn.a $(LIBS)
 
 lint: ## manual pages, scripts, warnings of both compilers, symbols
 	$(MAKE) all tests B=$(B)/lint-gcc CC=gcc CFLAGS="-O2 -Werror"

@@ -47,8 +47,8 @@ def vector(path):
                         None if base is None else bytes.fromhex(base))
     name = "vector " + os.path.relpath(path, HERE)
     want = int(fields["status"])
-    if status == 5 and out in ("coder 2", "coder 3"):
-        tell(True, name, " # skip: fast planes are not in decode.py yet")
+    if status == 5 and out in ("coder 2", decode.NEWER):
+        tell(True, name, " # skip: not in decode.py yet: " + out)
     elif status != want:
         tell(False, name, ": status %d, not %d: %s" % (
             status, want, out if status else ""))
@@ -65,7 +65,9 @@ def pair(name, old, new, *options):
     p = subprocess.run([os.path.join(BIN, "ml-diff"), "-q", *options, old,
                         new], stdout=subprocess.PIPE, check=True).stdout
     status, out = apply(p, read(old))
-    if status:
+    if status == 5 and out in ("coder 2", decode.NEWER):
+        tell(True, name, " # skip: not in decode.py yet: " + out)
+    elif status:
         tell(False, name, ": status %d: %s" % (status, out))
     else:
         tell(out == read(new), name)
@@ -96,7 +98,8 @@ def random_pairs():
         os.mkdir(d)
         subprocess.run([os.path.join(HERE, "gen/pair.py"), str(seed), d, c],
                        stdout=subprocess.DEVNULL, check=True)
-        pair("seed %d, %s" % (seed, c), d + "/old", d + "/new")
+        pair("seed %d, %s" % (seed, c), d + "/old", d + "/new", "-c",
+             "micro")
 
 
 def real():
