@@ -962,7 +962,7 @@ def planes(t, payload, size):
     need(form < 4 and type_ < 11, "unknown form or type", 5)
     kind = UNITS[type_][0]
     w, exponent = KINDS[kind]
-    need(size <= 524288 and len(payload) <= size and size % w == 0,
+    need(size <= 524288 and len(payload) <= 524288 and size % w == 0,
          "malformed block")
     n = size // w
     base = None
