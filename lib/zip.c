@@ -283,6 +283,13 @@ static int data_out(struct ml_zip *z, struct ml_diag *diag)
 	return r;
 }
 
+/* Coder 1 takes shapes into account, coder 2 does not. */
+static int tell_span(struct ml_zip *z, const struct ml_span *sp,
+	struct ml_diag *diag)
+{
+	return z->coder ? ml_coder_span(z->coder, sp, diag) : ML_OK;
+}
+
 int ml_zip_know(struct ml_zip *z, const struct ml_model *target,
 	struct ml_diag *diag)
 {
@@ -290,14 +297,14 @@ int ml_zip_know(struct ml_zip *z, const struct ml_model *target,
 	int r = ML_OK;
 
 	for (i = 0; !r && i < target->nspan; i++)
-		r = ml_coder_span(z->coder, &target->span[i], diag);
+		r = tell_span(z, &target->span[i], diag);
 	return r;
 }
 
 int ml_zip_span(struct ml_zip *z, const struct ml_span *sp,
 	struct ml_diag *diag)
 {
-	int r = ml_coder_span(z->coder, sp, diag);
+	int r = tell_span(z, sp, diag);
 
 	z->type = ml_type_of(sp->dtype);
 	z->left = sp->len;
