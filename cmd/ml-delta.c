@@ -135,6 +135,7 @@ int main(int argc, char **argv)
 	head.page = (uint8_t)opt.page;
 	memcpy(head.base_sha, base.sha, sizeof(head.base_sha));
 	opt.log = verbose ? stderr : NULL;
+	opt.own = base.model.size;
 	opt.arg = &pr;
 	sink.ctx = &to;
 

@@ -166,6 +166,7 @@ static void diff(struct ml_packer *p, const struct side *old,
 		to_relay.span = relay_span;
 	}
 	opt.log = o->verbose ? stderr : NULL;
+	opt.own = old->model.size;
 	opt.arg = &pr;
 	opt.page = o->page;
 	opt.lead = lead;

@@ -24,27 +24,38 @@ void ml_fast_elem(struct ml_fast_elem *e, unsigned type)
 	e->ebits = eb[type];
 }
 
-static uint64_t load(const uint8_t *p, unsigned w)
+ML_INLINE uint64_t load(const uint8_t *p, unsigned w)
 {
 	uint64_t v = 0;
 
-	while (w--)
-		v = v << 8 | p[w];
-	return v;
+	switch (w) { /* compilers know these for one load each */
+	case 1: return p[0];
+	case 2: return (uint16_t)(p[0] | p[1] << 8);
+	case 4: return (uint32_t)p[0] | (uint32_t)p[1] << 8 |
+		(uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+	case 8: return (uint64_t)p[0] | (uint64_t)p[1] << 8 |
+		(uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 |
+		(uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 |
+		(uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
+	default:
+		while (w--)
+			v = v << 8 | p[w];
+		return v;
+	}
 }
 
-static void store(uint8_t *p, unsigned w, uint64_t v)
+ML_INLINE void store(uint8_t *p, unsigned w, uint64_t v)
 {
 	for (; w--; v >>= 8)
 		*p++ = (uint8_t)v;
 }
 
-static uint64_t mask(unsigned bits)
+ML_INLINE uint64_t mask(unsigned bits)
 {
 	return bits < 64 ? ((uint64_t)1 << bits) - 1 : UINT64_MAX;
 }
 
-static uint64_t to_order(const struct ml_fast_elem *e, uint64_t v)
+ML_INLINE uint64_t to_order(const struct ml_fast_elem *e, uint64_t v)
 {
 	const uint64_t s = (uint64_t)1 << (e->w * 8u - 1);
 
@@ -53,7 +64,7 @@ static uint64_t to_order(const struct ml_fast_elem *e, uint64_t v)
 	return v & s ? ~v & mask(e->w * 8u) : v | s;
 }
 
-static uint64_t from_order(const struct ml_fast_elem *e, uint64_t v)
+ML_INLINE uint64_t from_order(const struct ml_fast_elem *e, uint64_t v)
 {
 	const uint64_t s = (uint64_t)1 << (e->w * 8u - 1);
 
@@ -62,7 +73,8 @@ static uint64_t from_order(const struct ml_fast_elem *e, uint64_t v)
 	return v & s ? v & ~s : ~v & mask(e->w * 8u);
 }
 
-unsigned ml_fast_context(const struct ml_fast_elem *e, unsigned e0, uint64_t b)
+ML_INLINE unsigned context(const struct ml_fast_elem *e, unsigned e0,
+	uint64_t b)
 {
 	const unsigned bits = e->w * 8u;
 	unsigned v = 0;
@@ -77,6 +89,11 @@ unsigned ml_fast_context(const struct ml_fast_elem *e, unsigned e0, uint64_t b)
 			v++;
 	}
 	return v >= e0 ? 0 : e0 - v > 7 ? 7 : e0 - v;
+}
+
+unsigned ml_fast_context(const struct ml_fast_elem *e, unsigned e0, uint64_t b)
+{
+	return context(e, e0, b);
 }
 
 /* ===== chances ========================================================== */
@@ -116,118 +133,159 @@ void ml_fast_table(struct ml_fast_tab *t, unsigned contexts, unsigned nsym)
 
 /* ===== scalar kernels =================================================== */
 
-static int symbols(struct ml_fast_rans *r, const struct ml_fast_tab *t,
-	const uint8_t *ctx, uint8_t *sym, size_t n)
+/* 64 states from lane on, whose symbols' maps are map + 256 * ctx. */
+ML_INLINE int step(struct ml_fast_rans *r, const struct ml_fast_tab *t,
+	const uint8_t *ctx, uint8_t *sym, unsigned lane)
 {
-	const uint8_t *f = t->f, *c = t->c, *q;
-	unsigned i, lane, slot, s, x;
-	size_t at, need;
+	uint8_t *lo = r->lo + lane, *hi = r->hi + lane;
+	unsigned i, slot, s, x, need = 0;
+	const uint8_t *q;
 
-	for (at = 0; at < n; at += ML_FAST_GROUP) {
-		lane = at & (ML_FAST_LANES - 1);
-		for (i = lane, need = 0; i < lane + ML_FAST_GROUP; i++) {
-			slot = r->lo[i];
-			if (ctx) {
-				const unsigned k = ctx[at + i - lane];
+	for (i = 0; i < ML_FAST_GROUP; i++) {
+		slot = lo[i];
+		s = ctx ? (unsigned)ctx[i] << 5 | t->map[ctx[i]][slot] :
+			t->map[0][slot];
+		sym[i] = (uint8_t)s;
+		x = t->f[s] * (unsigned)hi[i] + slot - t->c[s];
+		lo[i] = (uint8_t)x;
+		hi[i] = (uint8_t)(x >> 8);
+		need += x < 256;
+	}
+	if ((size_t)(r->p - r->begin) < need)
+		return -1;
+	r->p -= need;
+	for (q = r->p, i = 0; i < ML_FAST_GROUP; i++) {
+		const unsigned none = !hi[i], b = *q;
 
-				s = k << 5 | t->map[k][slot];
-			} else {
-				s = t->map[0][slot];
-			}
-			sym[at + i - lane] = (uint8_t)s;
-			x = f[s] * (unsigned)r->hi[i] + slot - c[s];
-			r->lo[i] = (uint8_t)x;
-			r->hi[i] = (uint8_t)(x >> 8);
-			need += x < 256;
-		}
-		if ((size_t)(r->p - r->begin) < need)
-			return -1;
-		r->p -= need;
-		for (q = r->p, i = lane; i < lane + ML_FAST_GROUP; i++)
-			if (!r->hi[i]) {
-				r->hi[i] = r->lo[i];
-				r->lo[i] = *q++;
-			}
+		hi[i] = none ? lo[i] : hi[i];
+		lo[i] = none ? (uint8_t)b : lo[i];
+		q += none;
 	}
 	return 0;
 }
 
+static int symbols(struct ml_fast_rans *r, const struct ml_fast_tab *t,
+	const uint8_t *ctx, uint8_t *sym, size_t n)
+{
+	size_t at;
+
+	for (at = 0; at < n; at += ML_FAST_GROUP)
+		if (step(r, t, ctx ? ctx + at : NULL, sym + at,
+			(unsigned)at & (ML_FAST_LANES - 1)))
+			return -1;
+	return 0;
+}
+
+/* A kernel for elements e, written out for the common ones. */
+#define FOR_ELEMENT(e, CALL) do { \
+	switch ((e).w << 4 | (e).ebits) { \
+	case 1 << 4: CALL(1, 0); \
+	case 2 << 4 | 5: CALL(2, 5); \
+	case 2 << 4 | 8: CALL(2, 8); \
+	case 4 << 4 | 8: CALL(4, 8); \
+	default: CALL((e).w, (e).ebits); \
+	} \
+} while (0)
+
 /* n values to elements; escapes have theirs in a list. */
+ML_INLINE int planes_of(struct ml_fast_planes *p, const uint8_t *sym,
+	uint8_t *out, size_t n, const unsigned w, const unsigned ebits,
+	const unsigned a, const unsigned o)
+{
+	const unsigned bits = w * 8u, k = 8 * a + o, esc = p->nsym - 1;
+	const uint8_t *raw = p->raw;
+	uint64_t v, odd = 0;
+	size_t i;
+
+	for (i = 0; i < n; i++, out += w) {
+		v = p->lut[sym[i]];
+		if (sym[i] == esc) {
+			if (p->esc == p->esc_end)
+				return -1;
+			v = *p->esc++ & (255u >> o);
+		}
+		v = v << k;
+		if (a == 3)
+			v |= load(raw, 2) | (uint64_t)raw[2] << 16;
+		else
+			v |= load(raw, a);
+		raw += a;
+		if (o) {
+			if (!(i & 7)) {
+				odd = load(p->odd, o);
+				p->odd += o;
+			}
+			v |= (odd & ((1u << o) - 1)) << (8 * a);
+			odd >>= o;
+		}
+		if (ebits) /* the sign was put below */
+			v = v >> 1 | (v & 1) << (bits - 1);
+		store(out, w, v);
+	}
+	p->raw = raw;
+	return 0;
+}
+
 static int planes(struct ml_fast_planes *p, const uint8_t *sym, uint8_t *out,
 	size_t n)
 {
 	const struct ml_fast_elem e = p->e;
-	const unsigned bits = e.w * 8u;
-	uint64_t v, odd = 0;
-	size_t i;
 
-	for (i = 0; i < n; i++, out += e.w) {
-		v = p->lut[sym[i]];
-		if (sym[i] == p->nsym - 1) {
-			if (p->esc == p->esc_end)
-				return -1;
-			v = *p->esc++ & (255u >> e.o);
-		}
-		v = v << e.k | load(p->raw, e.a);
-		p->raw += e.a;
-		if (e.o) {
-			if (!(i & 7)) {
-				odd = load(p->odd, e.o);
-				p->odd += e.o;
-			}
-			v |= (odd & ((1u << e.o) - 1)) << (8 * e.a);
-			odd >>= e.o;
-		}
-		if (e.ebits) /* the sign was put below */
-			v = v >> 1 | (v & 1) << (bits - 1);
-		store(out, e.w, v);
-	}
-	return 0;
+	if (e.w == 2 && e.ebits && !e.o)
+		return planes_of(p, sym, out, n, 2, 8, 1, 0);
+	if (e.w == 4 && e.ebits && !e.o)
+		return planes_of(p, sym, out, n, 4, 8, 3, 0);
+	return planes_of(p, sym, out, n, e.w, e.ebits, e.a, e.o);
 }
 
 static void contexts(const struct ml_fast_resid *r, const uint8_t *base,
 	uint8_t *ctx, size_t n)
 {
-	const unsigned w = r->e.w;
+	const unsigned e0 = r->e0;
+	size_t i;
 
-	for (; n--; base += w)
-		*ctx++ = (uint8_t)ml_fast_context(&r->e, r->e0, load(base, w));
+#define CONTEXTS(W, EB) do { \
+		const struct ml_fast_elem e = { (W), (EB), 0, 0, 0 }; \
+		for (i = 0; i < n; i++, base += (W)) \
+			ctx[i] = (uint8_t)context(&e, e0, load(base, (W))); \
+		return; \
+	} while (0)
+	FOR_ELEMENT(r->e, CONTEXTS);
+#undef CONTEXTS
 }
 
-/* n bits from pos on, at most 63. */
-static uint64_t take(struct ml_fast_resid *r, unsigned n)
+/* n bits from pos on, 1 to 63. */
+ML_INLINE uint64_t take(struct ml_fast_resid *r, unsigned n)
 {
 	const uint8_t *p = r->bits + (r->pos >> 3);
-	const unsigned s = (unsigned)r->pos & 7, k = (s + n + 7) / 8;
-	uint64_t v;
+	const unsigned s = (unsigned)r->pos & 7;
+	uint64_t v = load(p, 8) >> s;
 
-	if (!n)
-		return 0;
-	v = load(p, k > 8 ? 8 : k) >> s;
-	if (k > 8)
+	if (s + n > 64)
 		v |= (uint64_t)p[8] << (64 - s);
 	r->pos += n;
 	return v & mask(n);
 }
 
-static int resid(struct ml_fast_resid *r, const uint8_t *sym,
-	const uint8_t *base, uint8_t *out, size_t n)
+ML_INLINE int resid_of(struct ml_fast_resid *r, const uint8_t *sym,
+	const uint8_t *base, uint8_t *out, size_t n, const unsigned w,
+	const unsigned ebits)
 {
-	const struct ml_fast_elem e = r->e;
-	const unsigned bits = e.w * 8u;
+	const struct ml_fast_elem e = { (uint8_t)w, (uint8_t)ebits, 0, 0, 0 };
+	const unsigned bits = w * 8u;
 	unsigned s, m, low;
 	uint64_t v, x;
 	size_t i;
 
-	for (i = 0; i < n; i++, base += e.w, out += e.w) {
+	for (i = 0; i < n; i++, base += w, out += w) {
 		s = sym[i] & 31;
 		m = r->m[sym[i] >> 5];
 		v = 0;
 		if (s == ML_FAST_ESCAPE) {
-			if ((size_t)(r->esc_end - r->esc) < e.w)
+			if ((size_t)(r->esc_end - r->esc) < w)
 				return -1;
-			v = load(r->esc, e.w);
-			r->esc += e.w;
+			v = load(r->esc, w);
+			r->esc += w;
 		} else if (s || m) {
 			low = (s < 2 ? 0 : s / 2 - 1) + m;
 			if (r->nbits - r->pos < low + 1)
@@ -235,13 +293,21 @@ static int resid(struct ml_fast_resid *r, const uint8_t *sym,
 			x = take(r, low + 1);
 			v = s < 2 ? s : (2 | (s & 1)) << (s / 2 - 1);
 			v = v << m | x >> 1;
-			v = x & 1 ? 0 - v : v;
+			v = (v ^ (0 - (x & 1))) + (x & 1);
 		}
-		v = from_order(&e, (to_order(&e, load(base, e.w)) + v) &
+		v = from_order(&e, (to_order(&e, load(base, w)) + v) &
 			mask(bits));
-		store(out, e.w, v);
+		store(out, w, v);
 	}
 	return 0;
+}
+
+static int resid(struct ml_fast_resid *r, const uint8_t *sym,
+	const uint8_t *base, uint8_t *out, size_t n)
+{
+#define RESID(W, EB) return resid_of(r, sym, base, out, n, (W), (EB))
+	FOR_ELEMENT(r->e, RESID);
+#undef RESID
 }
 
 const struct ml_fast_kern ml_fast_scalar = {

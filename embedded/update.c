@@ -70,7 +70,7 @@ static int mark_write(struct ml_upd *u)
 	m->size = (uint32_t)h->target_size;
 	m->release = (uint32_t)h->release;
 	m->id = u->id;
-	memcpy(m->sha, h->target_sha, 32);
+	memcpy(m->sha, u->mem.hash.sum, 32);
 	return wr(u, u->c->mark[!u->page], m, sizeof *m);
 }
 
@@ -432,6 +432,9 @@ static int header(struct ml_upd *u)
 	if (r)
 		return r;
 	u->taken = len;
+	/* The base's follows the target's. What else is in the header's place
+	 * is not needed any more. */
+	memmove(u->mem.hash.sum, h->target_sha, 64);
 	return hash_begin(u, h->flags & ML_HF_BASE ? u->size : 0,
 		h->flags & ML_HF_BASE ? P_BASE : P_MARK);
 }
@@ -515,7 +518,7 @@ ML_SIDE int step(struct ml_upd *u, int r)
 	case P_HEADER:
 		return r == ML_DEC_HEADER ? header(u) : r;
 	case P_BASE:
-		r = hash(u, u->slot, u->dec.hdr.base_sha);
+		r = hash(u, u->slot, u->mem.hash.sum + 32);
 		if (r)
 			return r == ML_UPD_EVERIFY ? ML_UPD_EBASE : r;
 		u->phase = P_MARK;

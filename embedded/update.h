@@ -105,8 +105,6 @@ struct ml_mark {
 #define ML_MARK_SHA 32
 #define ML_MARK_SEALS 8
 
-#define ML_UPD_SHA_AT ((ML_DEC_HDR + 3) & ~3)
-
 /* Caller-owned, and at the same place each time when updates are to go on
  * after a cut. A result is in what stands first, the rest is private. */
 struct ml_upd {
@@ -137,13 +135,13 @@ struct ml_upd {
 	uint8_t last[ML_UPD_PAGE]; /* not yet programmed */
 	uint8_t buf[ML_UPD_BUF];
 	struct ml_dec dec;
-	/* A digest is made before the chances are needed, when the header
-	 * lies below it, or after them. */
+	/* The header, then what is kept of it while the base's digest is made;
+	 * the chances; marks and the target's digest. */
 	union {
 		uint16_t arena[ML_ARENA_NANO / 2];
 		struct {
 			union {
-				uint8_t hdr[ML_UPD_SHA_AT];
+				uint8_t sum[64]; /* target's, base's */
 				struct ml_mark mark; /* that was read */
 			};
 			union {

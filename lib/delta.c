@@ -14,6 +14,7 @@
 #include "inplace.h"
 #include "match.h"
 #include "ops.h"
+#include "text.h"
 
 #define PIECE ML_BLOCK_OUT /* bytes of a tensor judged together */
 
@@ -28,6 +29,7 @@ struct delta {
 	uint8_t *t, *b;
 	uint64_t bits, alone, copied; /* of the tensor, for the log */
 	uint64_t resid;
+	uint64_t if_diff, if_alone; /* estimates: all coded one way, bits */
 };
 
 static int flush(void *arg, const struct ml_block *b, struct ml_diag *diag)
@@ -76,6 +78,8 @@ static int piece(struct delta *d, unsigned type, uint64_t at, size_t n,
 	}
 	diff = ml_cost_diff(type, d->b, d->t, n / unit);
 	alone = ml_cost_alone(type, d->t, n / unit);
+	d->if_diff += diff;
+	d->if_alone += alone;
 	if (alone <= diff) {
 		d->alone += n;
 		d->bits += alone;
@@ -149,17 +153,23 @@ static int span(struct delta *d, const struct ml_span *sp,
 static void logged(const struct delta *d, const struct ml_span *sp,
 	const struct ml_span *base, const char *how)
 {
-	char name[128], from[128];
+	char name[128], from[128], type[ML_TYPE_TEXT], other[64] = "";
 
 	if (!d->opt || !d->opt->log || sp->kind != ML_TENSOR)
 		return;
+	if (d->if_diff) /* there was a choice */
+		snprintf(other, sizeof other, ", residual %llu, alone %llu",
+			(unsigned long long)(d->if_diff / 8),
+			(unsigned long long)(d->if_alone / 8));
 	fprintf(d->opt->log, "%s\t%llu bytes\tcopy %llu\tresidual %llu\t"
-		"alone %llu\testimate %llu\t%s%s%s\n",
+		"alone %llu\testimate %llu%s\t%s\t%s%s%s%s\n",
 		ml_escape(name, sizeof name, sp->name, sp->name_len),
 		(unsigned long long)sp->len, (unsigned long long)d->copied,
 		(unsigned long long)d->resid, (unsigned long long)d->alone,
-		(unsigned long long)(d->bits / 8), base ? how : "no base",
-		base ? " " : "", base ? ml_escape(from, sizeof from,
+		(unsigned long long)(d->bits / 8), other,
+		ml_type_text(type, sp), base ? how : "no base",
+		base && d->opt->own && base->off >= d->opt->own ? ", cast" :
+		"", base ? " " : "", base ? ml_escape(from, sizeof from,
 			base->name, base->name_len) : "");
 }
 
@@ -199,6 +209,7 @@ int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 	for (i = 0; !r && i < target->nspan; i++) {
 		sp = &target->span[i];
 		d.bits = d.alone = d.copied = d.resid = 0;
+		d.if_diff = d.if_alone = 0;
 		r = ml_align_find(d.align, sp, tsrc, &from, &how, diag);
 		if (!r)
 			r = next->span(next->ctx, sp, diag);

@@ -512,6 +512,7 @@ int ml_relay_end(struct ml_relay *r, struct ml_diag *diag);
  * tensor: what was chosen and its estimated cost. */
 struct ml_delta_opt {
 	FILE *log;
+	uint64_t own; /* for the log: from here on the base is casts; or 0 */
 	void (*progress)(void *arg, uint64_t done);
 	void *arg;
 	/* Log2 of a page, ML_PAGE_MIN to ML_PAGE_MAX of mldec.h: base bytes

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hdr.h"
+#include "cast.h"
+#include "mltype.h"
 #include "report.h"
 #include "wrap.h"
 
@@ -110,6 +111,8 @@ void ml_report_free(struct ml_report *r)
 		return;
 	for (i = 0; i < r->n; i++) {
 		ml_model_free(&r->part[i].m);
+		ml_model_free(&r->part[i].base);
+		ml_map_free(&r->part[i].map);
 		free(r->part[i].span);
 	}
 	free(r->part);
@@ -128,13 +131,28 @@ struct look {
 	struct ml_unzip *u;
 };
 
-/* Adds an operation to the spans that it makes, its cost by their share. */
-static void spread(struct ml_part *r, int kind, uint64_t bytes, uint64_t cost)
+/* Of the types of a span's operations, the one that leads when all that are
+ * not it have been set against it. */
+static void vote(struct ml_share *s, int kind, const char *type, uint64_t n)
 {
+	if (s->type[kind] == type) {
+		s->lead[kind] += n;
+	} else if (s->lead[kind] >= n) {
+		s->lead[kind] -= n;
+	} else {
+		s->lead[kind] = n - s->lead[kind];
+		s->type[kind] = type;
+	}
+}
+
+/* Adds an operation to the spans that it makes, its cost by their share. */
+static void spread(struct ml_part *r, int kind, const struct ml_op_info *o)
+{
+	uint64_t bytes = o->bytes, cost = o->cost, arg = o->arg;
 	const struct ml_span *sp;
 	uint64_t left, k, part;
 
-	for (; bytes && r->at < r->m.nspan; bytes -= k, cost -= part) {
+	for (; bytes && r->at < r->m.nspan; bytes -= k, cost -= part, arg += k) {
 		struct ml_share *s = &r->span[r->at];
 		uint64_t made = 0;
 		int i;
@@ -150,6 +168,12 @@ static void spread(struct ml_part *r, int kind, uint64_t bytes, uint64_t cost)
 			part = cost;
 		s->made[kind] += k;
 		s->cost[kind] += part;
+		vote(s, kind, o->type, k);
+		if ((kind == ML_OP_COPY || kind == ML_OP_DIFF) &&
+			k > s->longest) {
+			s->longest = k;
+			s->arg = arg;
+		}
 		if (k == left)
 			r->at++;
 	}
@@ -165,7 +189,7 @@ static int tell(void *arg, const struct ml_op_info *o, struct ml_diag *diag)
 		i++;
 	r->all.made[i] += o->bytes;
 	r->all.cost[i] += o->cost;
-	spread(r, i, o->bytes, o->cost);
+	spread(r, i, o);
 	return ML_OK;
 }
 
@@ -252,26 +276,21 @@ static int count_changed(struct ml_share *s, const struct ml_span *t,
 static int compare(struct ml_part *r, struct ml_src *tsrc,
 	struct ml_src *bsrc, struct ml_diag *diag)
 {
+	const struct ml_model *m = &r->base;
 	struct ml_span **key, *sp, **hit;
 	uint8_t *buf = malloc(2 * PIECE);
-	struct ml_model m;
 	size_t i, n = 0;
-	int err;
+	int err = ML_OK;
 
-	err = ml_model_read(&m, bsrc, NULL, diag);
-	if (err) {
-		free(buf);
-		return err;
-	}
-	key = malloc((m.nspan + 1) * sizeof(*key));
+	key = malloc((m->nspan + 1) * sizeof(*key));
 	if (!buf || !key)
 		err = no_memory(diag);
-	for (i = 0; !err && i < m.nspan; i++)
-		if (m.span[i].kind == ML_TENSOR)
-			key[n++] = &m.span[i];
+	for (i = 0; !err && i < m->nspan; i++)
+		if (m->span[i].kind == ML_TENSOR)
+			key[n++] = &m->span[i];
 	if (n)
 		qsort(key, n, sizeof(*key), by_name);
-	bsrc = ml_model_src(&m, bsrc);
+	bsrc = ml_model_src(m, bsrc);
 	for (i = 0; !err && n && i < r->m.nspan; i++) {
 		sp = &r->m.span[i];
 		if (sp->kind != ML_TENSOR)
@@ -283,8 +302,50 @@ static int compare(struct ml_part *r, struct ml_src *tsrc,
 	}
 	free(key);
 	free(buf);
-	ml_model_free(&m);
 	return err;
+}
+
+/* ===== where base bytes come from ======================================= */
+
+/* The tensor of the base's image that holds this offset, or NULL. */
+static const struct ml_span *span_at(const struct ml_model *m, uint64_t off)
+{
+	size_t lo = 0, hi = m->nspan, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (m->span[mid].off + m->span[mid].len <= off)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < m->nspan && m->span[lo].kind == ML_TENSOR &&
+		m->span[lo].off <= off ? &m->span[lo] : NULL;
+}
+
+/* Says of each span which tensor of the base it was made of. */
+static void name_bases(struct ml_part *r)
+{
+	const struct ml_wrap_map *map = &r->map;
+	const uint64_t image = r->h.wrapped ? map->base_image : r->h.base_size;
+	uint64_t at;
+	size_t i, k;
+
+	if (image != r->base.size)
+		return; /* seen with other eyes than the writer's */
+	for (i = 0; i < r->m.nspan; i++) {
+		struct ml_share *s = &r->span[i];
+
+		if (!s->longest)
+			continue;
+		for (k = 0, at = image; s->arg >= image && k < map->ncast;
+			at += ml_cast_len(&map->cast[k]), k++)
+			if (s->arg - at < ml_cast_len(&map->cast[k])) {
+				s->cast = &map->cast[k];
+				break;
+			}
+		s->base = span_at(&r->base, s->cast ? s->cast->at : s->arg);
+	}
 }
 
 /* ===== all of it ======================================================== */
@@ -294,22 +355,21 @@ static int images(struct ml_part *r, struct ml_src *psrc,
 	struct ml_src **bsrc, struct ml_src *tsrc, struct ml_src *image[2],
 	struct ml_cast_base *cast, struct ml_diag *diag)
 {
-	struct ml_wrap_map map;
+	struct ml_wrap_map *map = &r->map;
 	struct ml_casts casts;
 	int err;
 
 	if (!r->h.wrapped)
 		return ML_OK;
-	err = ml_map_read(&map, psrc, r->off + r->h.len, &r->h, diag);
-	casts.c = map.cast;
-	casts.n = map.ncast;
+	err = ml_map_read(map, psrc, r->off + r->h.len, &r->h, diag);
+	casts.c = map->cast;
+	casts.n = map->ncast;
 	if (!err && *bsrc)
-		err = ml_base_open(bsrc, &image[ML_BASE_SIDE], cast, map.base,
-			map.nbase, map.base_image, &casts, diag);
-	if (!err && map.ntarget)
-		err = ml_image_of(&image[ML_TARGET_SIDE], tsrc, map.target,
-			map.ntarget, r->h.target_image, diag);
-	ml_map_free(&map);
+		err = ml_base_open(bsrc, &image[ML_BASE_SIDE], cast, map->base,
+			map->nbase, map->base_image, &casts, diag);
+	if (!err && map->ntarget)
+		err = ml_image_of(&image[ML_TARGET_SIDE], tsrc, map->target,
+			map->ntarget, r->h.target_image, diag);
 	return err;
 }
 
@@ -342,8 +402,12 @@ static int look_part(struct ml_part *r, struct ml_src *psrc,
 	if (!err)
 		err = look_at(r, psrc, from, diag);
 	if (!err && needs)
+		err = ml_model_read(&r->base, bsrc, NULL, diag);
+	if (!err && needs)
 		err = compare(r, image[ML_TARGET_SIDE] ?
 			image[ML_TARGET_SIDE] : tsrc, bsrc, diag);
+	if (!err && needs)
+		name_bases(r);
 	ml_cast_base_free(&cast);
 	ml_src_free(image[ML_BASE_SIDE]);
 	ml_src_free(image[ML_TARGET_SIDE]);
@@ -411,14 +475,37 @@ double ml_share_cost(const struct ml_share *s)
 	return (double)n / 256;
 }
 
-const char *ml_share_mostly(const struct ml_share *s)
+/* The kind that makes most; -1: none. */
+static int most(const struct ml_share *s)
 {
 	int i, best = 0;
 
 	for (i = 1; i < ML_NOP; i++)
 		if (s->made[i] > s->made[best])
 			best = i;
-	return s->made[best] ? ml_op_name[best] : "-";
+	return s->made[best] ? best : -1;
+}
+
+const char *ml_share_mostly(const struct ml_share *s)
+{
+	const int i = most(s);
+
+	return i < 0 ? "-" : ml_op_name[i];
+}
+
+const char *ml_share_type(const struct ml_share *s)
+{
+	const int i = most(s);
+
+	return i < 0 || !s->type[i] ? "" : s->type[i];
+}
+
+const char *ml_cast_text(unsigned type)
+{
+	static const char *const name[] = {"f32", "f16", "bf16", "f64", "q8_0",
+		"q4_0", "i8", "u8", "f32", "f16", "bf16"};
+
+	return type < sizeof(name) / sizeof(name[0]) ? name[type] : "?";
 }
 
 double ml_ratio(double a, double b)

@@ -5,6 +5,7 @@
 #define ML_REPORT_H
 
 #include "ml.h"
+#include "hdr.h"
 #include "mldec.h"
 
 enum { ML_REC_PLAIN, ML_REC_RANGE, ML_REC_FAST, ML_REC_NOTE, ML_NREC };
@@ -17,6 +18,15 @@ extern const char *const ml_op_name[ML_NOP];
 struct ml_share {
 	uint64_t made[ML_NOP]; /* target bytes */
 	uint64_t cost[ML_NOP]; /* coded bytes, in 1/256 */
+	/* The element type of residuals and elements alone that most of them
+	 * have, and by how many bytes it leads. */
+	const char *type[ML_NOP];
+	uint64_t lead[ML_NOP];
+	/* The longest operation that takes base bytes: how long, and from
+	 * where. */
+	uint64_t longest, arg;
+	const struct ml_span *base; /* the tensor they are of, or NULL */
+	const struct ml_cast *cast; /* by this cast, or NULL */
 	uint64_t total; /* elements that could be compared with the base's, */
 	uint64_t changed; /* and those that differ */
 };
@@ -31,6 +41,8 @@ struct ml_part {
 	uint64_t nrec[ML_NREC], rec[ML_NREC]; /* records and their bytes */
 	int looked; /* the rest is known */
 	struct ml_model m; /* of the target */
+	struct ml_model base; /* empty without one */
+	struct ml_wrap_map map; /* parts and casts */
 	struct ml_share all, *span; /* for each of m */
 	size_t at; /* the span that is being made */
 };
@@ -44,8 +56,13 @@ struct ml_report {
 uint64_t ml_part_skeleton(const struct ml_part *r, struct ml_share *sum);
 /* Coded bytes in all. */
 double ml_share_cost(const struct ml_share *s);
-/* The kind that makes most of a tensor. */
+/* The kind that makes most of a tensor, and the element type that it has
+ * there, "" if none. */
 const char *ml_share_mostly(const struct ml_share *s);
+const char *ml_share_type(const struct ml_share *s);
+/* The element types of a cast, as ml-patch(5) numbers them; 8 to 10 are of the
+ * same type as 0 to 2. */
+const char *ml_cast_text(unsigned type);
 /* a / b, or 0. */
 double ml_ratio(double a, double b);
 

@@ -19,9 +19,21 @@ static void add_file(struct ml_json *j, struct json_object *to,
 		ml_hex(text, kind, sum));
 }
 
+static void add_op(struct ml_json *j, struct json_object *to, int kind,
+	uint64_t bytes, uint64_t cost)
+{
+	struct json_object *o = ml_json_object(j, to, ml_op_name[kind]);
+
+	ml_json_number(j, o, "bytes", bytes);
+	ml_json_real(j, o, "coded", (double)cost / 256);
+}
+
 static void add_share(struct ml_json *j, struct json_object *o, uint64_t bytes,
 	const struct ml_share *s)
 {
+	struct json_object *ops;
+	int k;
+
 	ml_json_number(j, o, "bytes", bytes);
 	ml_json_real(j, o, "coded", ml_share_cost(s));
 	ml_json_real(j, o, "ratio", ml_ratio(ml_share_cost(s), (double)bytes));
@@ -29,6 +41,19 @@ static void add_share(struct ml_json *j, struct json_object *o, uint64_t bytes,
 		ml_json_real(j, o, "changed",
 			ml_ratio((double)s->changed, (double)s->total));
 	ml_json_text(j, o, "mostly", ml_share_mostly(s));
+	if (*ml_share_type(s))
+		ml_json_text(j, o, "as", ml_share_type(s));
+	if (s->base)
+		ml_json_add(j, o, "base",
+			ml_json_escaped(j, s->base->name, s->base->name_len));
+	if (s->cast && s->cast->rank)
+		ml_json_number(j, o, "rank", s->cast->rank);
+	else if (s->cast)
+		ml_json_text(j, o, "cast", ml_cast_text(s->cast->from));
+	ops = ml_json_object(j, o, "operations");
+	for (k = 0; k < ML_NOP; k++)
+		if (s->made[k])
+			add_op(j, ops, k, s->made[k], s->cost[k]);
 }
 
 static void add_look(struct ml_json *j, struct json_object *to,
@@ -42,11 +67,8 @@ static void add_look(struct ml_json *j, struct json_object *to,
 	size_t i;
 	int k;
 
-	for (k = 0; k < ML_NOP; k++) {
-		o = ml_json_object(j, ops, ml_op_name[k]);
-		ml_json_number(j, o, "bytes", r->all.made[k]);
-		ml_json_real(j, o, "coded", (double)r->all.cost[k] / 256);
-	}
+	for (k = 0; k < ML_NOP; k++)
+		add_op(j, ops, k, r->all.made[k], r->all.cost[k]);
 	list = ml_json_add(j, to, "tensors", json_object_new_array());
 	for (i = 0; i < r->m.nspan; i++) {
 		const struct ml_span *sp = &r->m.span[i];

@@ -1,23 +1,56 @@
 /* SPDX-License-Identifier: MIT */
 /* A report as text. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "bytes.h"
 #include "report.h"
 #include "text.h"
 
-static void show_row(FILE *f, uint64_t bytes, const struct ml_share *s,
-	const char *type, const char *name)
-{
-	char changed[16] = "-";
+#define ROW "  %12s  %12s  %6s  %7s  %-8s  %-11s  %-8s  %s"
 
+/* The name of what a span was made of: "cast of f32 NAME"; to be freed. */
+static char *base_text(const struct ml_share *s)
+{
+	const struct ml_span *sp = s->base;
+	char *name = sp ? ml_escaped(sp->name, sp->name_len) : ml_escaped("", 0);
+	char how[40] = "", *text;
+	size_t n;
+
+	if (s->cast && s->cast->rank)
+		snprintf(how, sizeof(how), "sum of rank %u and ",
+			s->cast->rank);
+	else if (s->cast)
+		snprintf(how, sizeof(how), "cast of %s ",
+			ml_cast_text(s->cast->from));
+	n = name ? strlen(how) + strlen(name) + 1 : 0;
+	text = n ? malloc(n) : NULL;
+	if (text)
+		snprintf(text, n, "%s%s", how, name);
+	free(name);
+	return text;
+}
+
+static int show_row(FILE *f, uint64_t bytes, const struct ml_share *s,
+	const char *type, const char *name, struct ml_diag *diag)
+{
+	char n[24], coded[24], ratio[24], changed[16] = "-";
+	char *base = base_text(s);
+
+	if (!base)
+		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	snprintf(n, sizeof(n), "%llu", (unsigned long long)bytes);
+	snprintf(coded, sizeof(coded), "%.0f", ml_share_cost(s));
+	snprintf(ratio, sizeof(ratio), "%.4f",
+		ml_ratio(ml_share_cost(s), (double)bytes));
 	if (s->total)
 		snprintf(changed, sizeof(changed), "%.1f%%",
 			100 * (double)s->changed / (double)s->total);
-	fprintf(f, "  %12llu  %12.0f  %6.4f  %7s  %-8s  %-8s  %s\n",
-		(unsigned long long)bytes, ml_share_cost(s),
-		ml_ratio(ml_share_cost(s), (double)bytes), changed,
-		ml_share_mostly(s), type, name);
+	fprintf(f, ROW, n, coded, ratio, changed, ml_share_mostly(s),
+		*ml_share_type(s) ? ml_share_type(s) : "-", type, name);
+	fprintf(f, "%s%s\n", *base ? "  < " : "", base);
+	free(base);
+	return ML_OK;
 }
 
 static int show_tensors(FILE *f, const struct ml_part *r,
@@ -25,28 +58,28 @@ static int show_tensors(FILE *f, const struct ml_part *r,
 {
 	char type[ML_TYPE_TEXT];
 	struct ml_share rest;
+	int err = ML_OK;
 	uint64_t n;
 	size_t i;
 	char *name;
 
-	fprintf(f, "  %12s  %12s  %6s  %7s  %-8s  %-8s  %s\n", "bytes",
-		"coded", "ratio", "changed", "mostly", "type", "tensor");
-	for (i = 0; i < r->m.nspan; i++) {
+	fprintf(f, ROW "  < base\n", "bytes", "coded", "ratio", "changed",
+		"mostly", "as", "type", "tensor");
+	for (i = 0; !err && i < r->m.nspan; i++) {
 		const struct ml_span *sp = &r->m.span[i];
 
 		if (sp->kind != ML_TENSOR)
 			continue;
 		name = ml_escaped(sp->name, sp->name_len);
-		if (!name)
-			return ml_fail(diag, ML_ENOMEM, ML_NOWHERE,
-				"out of memory");
-		show_row(f, sp->len, &r->span[i], ml_type_text(type, sp), name);
+		err = name ? show_row(f, sp->len, &r->span[i],
+			ml_type_text(type, sp), name, diag) :
+			ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 		free(name);
 	}
 	n = ml_part_skeleton(r, &rest);
-	if (n)
-		show_row(f, n, &rest, "skeleton", "-");
-	return ML_OK;
+	if (!err && n)
+		err = show_row(f, n, &rest, "skeleton", "-", diag);
+	return err;
 }
 
 static void show_header(FILE *f, const struct ml_part *r)

@@ -377,14 +377,17 @@ static void tell_op(const struct ml_unzip *u, const struct ml_op_view *v,
 		"literal", "copy", "self", "residual", "alone"
 	};
 	static const char *const type[ML_NTYPE] = {
-		"bytes", "i8", "i16", "i32", "i64", "f16", "bf16", "f32",
-		"f64", "f8e4", "f8e5", "u4", "iq4_nl", "q4_1", "q5_0", "q5_1",
-		"f16+i8", "q8_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k",
-		"q8_k", "iq4_xs", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs",
-		"iq3_s", "iq1_s", "iq1_m", "tq1_0", "tq2_0", "mxfp4", "q4_0",
-		"q8_0", "i16be", "i32be", "f16be", "f32be",
-		"f64be", "q4_k", "q5_k", "q6_k", "q3_k", "q2_k", "q4_1",
-		"q5_0", "q5_1", "q4_0", "q8_0", "i8"
+		"bytes", "i8", "i16", "i32", "i64", /* 5 */ "f16", "bf16",
+		"f32", "f64", "f8_e4", /* 10 */ "f8_e5", "u4", "iq4_nl",
+		"q4_1", "q5_0", /* 15 */ "q5_1", "f16+i8", "q8_1", "q2_K",
+		"q3_K", /* 20 */ "q4_K", "q5_K", "q6_K", "q8_K", "iq4_xs",
+		/* 25 */ "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s",
+		/* 30 */ "iq1_s", "iq1_m", "tq1_0", "tq2_0", "mxfp4",
+		/* 35 */ "q4_0", "q8_0", "i16be", "i32be", "f16be",
+		/* 40 */ "f32be", "f64be", "q4_K blocks", "q5_K blocks",
+		"q6_K blocks", /* 45 */ "q3_K blocks", "q2_K blocks",
+		"q4_1 blocks", "q5_0 blocks", "q5_1 blocks",
+		/* 50 */ "q4_0 blocks", "q8_0 blocks", "i8 mixed"
 	};
 
 	o->op = name[v->op];

@@ -23,6 +23,10 @@ for port; do
 		qemu='qemu-system-riscv32 -M virt -bios none -m 64'
 		at=0x81000000 unit=1
 		;;
+	lx106*) # a tick of 40 MHz is 25
+		qemu='qemu-system-xtensa -M sim -cpu lx106 -m 64 -semihosting'
+		at=0x61000000 unit=25
+		;;
 	*) # a tick of 25 MHz is 40 instructions of 1 ns
 		qemu='qemu-system-arm -M mps2-an385' at=0x21000000 unit=40
 		[ "${port#*m4}" = "$port" ] || qemu=${qemu/385/386}

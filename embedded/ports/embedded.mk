@@ -23,7 +23,8 @@ board-lx106 = lx106
 EMB_OPT = -Os -fno-inline-functions-called-once
 EMB_DEC = -DML_DEC_CLASS=1 -DML_DEC_OFF32
 # Element types: bytes, i8, i16, i32, f16, bf16, f32, u4; or without floats.
-EMB_ALL = -DML_DEC_TYPES=0x8ef
+# Headers: with a signature, without.
+EMB_ALL = -DML_DEC_TYPES=0x8ef -DML_DEC_HDR=232
 EMB_INT = -DML_DEC_TYPES=0x80f -DML_DEC_HDR=112
 # What a variant of a port is compiled with.
 emb = $(if $(filter %-int,$1),$(EMB_INT),$(EMB_ALL)) \
