@@ -556,20 +556,19 @@ static int run(struct ml_dec *d, int last)
 		k = self(d, m);
 		break;
 	case ML_OP_DIFF:
+	case ML_OP_ALONE:
 		k = 0;
-		if (d->ahead < m)
+		if (op == ML_OP_DIFF && d->ahead < m)
 			k = d->io->base(d->io->ctx, d->arg + d->ahead,
 				p + d->ahead, m - d->ahead);
 		if (k < 0)
 			return ML_DEC_EIO;
 		d->ahead = (uint16_t)(d->ahead + k);
-		if (m > d->ahead)
+		if (op == ML_OP_DIFF && m > d->ahead)
 			m = d->ahead & (0u -
 				(ml_type_how[d->type] & ML_HOW_BYTES));
 		if (!m)
 			return ML_DEC_FULL;
-		/* fall through */
-	case ML_OP_ALONE:
 		k = (int)nano_elements(d, m, last);
 		if (!k)
 			return ML_DEC_MORE;

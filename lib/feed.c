@@ -17,7 +17,12 @@ int ml_feed_fill(struct ml_feed *f, struct ml_diag *diag)
 	f->n -= f->used;
 	f->used = 0;
 	room = sizeof(f->in) - f->n;
-	if (f->f) {
+	if (f->f && fileno(f->f) < 0) { /* in memory */
+		errno = 0;
+		got = fread(f->in + f->n, 1, room, f->f);
+		if (got < room && ferror(f->f))
+			return ml_fail_errno(diag, "cannot read the patch");
+	} else if (f->f) {
 		/* What there is: a serial line has no end to wait for. */
 		do
 			r = read(fileno(f->f), f->in + f->n, room);

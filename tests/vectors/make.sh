@@ -129,16 +129,15 @@ if [ "${1-}" != pin ]; then
 	} >"$here/good/range-alone.hex"
 
 	rm -f "$here"/good/fast-*.hex
-	for n in planes; do
-		ml-diff -1 $n.base $n.target >patch
-		{
-			echo "why: $n, level 1"
-			echo 'status: 0'
-			key base $n.base
-			key patch patch
-			key target $n.target
-		} >"$here/good/fast-$n.hex"
-	done
+	n=planes
+	ml-diff -1 $n.base $n.target >patch
+	{
+		echo "why: $n, level 1"
+		echo 'status: 0'
+		key base $n.base
+		key patch patch
+		key target $n.target
+	} >"$here/good/fast-$n.hex"
 	ml-split planes.target | ml-zipnn -1 | ml-pack >patch
 	{
 		echo 'why: fast planes without a base'
