@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # ideal.sh: tensors that moved cost hardly more than the ideal adaptive code
-# length of the model, per element type: class full at most 2 % more, class
-# nano 5 %. tests/ideal.c says what is ideal, ml-info what was spent.
+# length of the model, per element type: class full at most 2 % more, class nano
+# 15 %, which has few chances for small types. tests/ideal.c says what is ideal,
+# ml-info what was spent.
 set -uo pipefail
 PATH=$BIN:$PATH
 for p in jq python3; do
@@ -33,7 +34,7 @@ measure() {
 	ml-ls -j "$2" >old.json && ml-ls -j "$3" |
 		jq -r --slurpfile old old.json "$both" >list &&
 		cut -f 1-4 list | "$B/tests/ideal" "$2" "$3" >ideal || s=1
-	for c in full=2 nano=5; do
+	for c in full=2 nano=15; do
 		ml-diff -c "${c%=*}" "$2" "$3" >p &&
 			ml-info -j -b "$2" -t "$3" p |
 			jq -r '.patches[0].tensors[] | [.name, .coded] |
