@@ -17,10 +17,6 @@ M64 = (1 << 64) - 1
 NUM_MAX = (1 << 63) - 1
 
 
-# The page has since got another mixing of class full than `mixed` does.
-NEWER = "range-coded records of class full: the mixing is not written anew yet"
-
-
 class Refused(Exception):
     def __init__(self, status, why):
         Exception.__init__(self, why)
@@ -95,14 +91,16 @@ TYPES = [
     "64i8 f16", "i8 16u4", "f16 16r4", "f16 32r8", "i16", "i32", "f16",
     "f32", "f64",
 ]
+MIXED = 52
 BLOCK_TYPES = {42: 20, 43: 21, 44: 22, 45: 19, 46: 18, 47: 13, 48: 14,
                49: 15, 50: 35, 51: 36}
+LIKE = {MIXED: 1, **BLOCK_TYPES}
 
 
 def fields(type_):
     """A unit as a list of kinds."""
     out = []
-    for word in TYPES[BLOCK_TYPES.get(type_, type_)].split():
+    for word in TYPES[LIKE.get(type_, type_)].split():
         i = 0
         while word[i].isdigit():
             i += 1
@@ -110,7 +108,7 @@ def fields(type_):
     return out
 
 
-UNITS = {t: fields(t) for t in list(range(len(TYPES))) + list(BLOCK_TYPES)}
+UNITS = {t: fields(t) for t in list(range(len(TYPES))) + list(LIKE)}
 UNIT_LEN = {t: sum(KINDS[k][0] for k in u) for t, u in UNITS.items()}
 
 
@@ -140,22 +138,19 @@ class Layout:
 
     def __init__(self, cls):
         self.n = 0
-        self.cls = cls
-        self.op_contexts = 1 if cls == 1 else 6
-        self.op = self.room(self.op_contexts * 7)
+        self.op = self.room(6 * 7)
         self.flag = self.room(4)
-        self.kinds, self.depth = (3, 12) if cls == 1 else (6, 20)
-        self.num = self.room(self.kinds * self.depth)
+        self.num = self.room(6 * 20)
         self.sets = 4 if cls == 3 else 1
         shape = {
-            1: ((0, 1, 4, 4, 4, 1, None), (1, 2, 4, 3, 3, 2, None)),
             2: ((0, 0, 4, 5, 5, 3, 3), (0, 0, 4, 4, 4, 3, None)),
             3: ((0, 0, 0, 5, 5, 3, 2), (0, 0, 4, 4, 4, 3, 1)),
         }[cls]
         self.floats = [Set(self, *shape[0]) for _ in range(self.sets)]
         self.ints = [Set(self, *shape[1]) for _ in range(self.sets)]
-        self.lit = self.room(4 * 255) if cls > 1 else None
+        self.lit = self.room(4 * 255) if cls == 2 else None
         self.block = self.room(2 * 324 * 66) if cls == 3 else None
+        self.top = self.room(6 * 8 * 3) if cls == 3 else None
 
     def room(self, n):
         self.n += n
@@ -217,12 +212,15 @@ class Model:
         self.d0 = self.d1 = self.dist = 0
         self.type = self.e0 = self.set = self.k0 = self.c0 = self.tz = 0
         self.k1 = self.k2 = 0
-        self.hist = 0  # the last four bytes, the newest lowest
+        self.last = 0
         self.sb = self.st = 0
         self.avg = 0
         if self.cls == 3:
-            self.tables = [[[1024, 0] for _ in range(65536)], {}, {}]
-            self.weights = [[60000, 6000, 6000, 6000] for _ in range(256)]
+            self.ring = Ring()
+            self.match = Match(self.ring)
+            slots = Slots()
+            self.lits = Mixer(slots, 60, 60)
+            self.elements = Elements(Mixer(slots, 28, 250))
 
     # -- bytes of the payload
 
@@ -269,17 +267,9 @@ class Model:
             self.code = (self.code << 8 | self.byte()) & M32
         return bit
 
-    def chance(self, i):
-        return self.f[i] if self.cls == 1 else self.f[i] + self.g[i] >> 1
-
-    def learn(self, i, bit):
+    def bit(self, i):
         f, g, t = self.f, self.g, self.t
-        if self.cls == 1:
-            if bit:
-                f[i] -= f[i] >> 5
-            else:
-                f[i] += 0xFFFF - f[i] >> 5
-            return
+        bit = self.split(f[i] + g[i] >> 1)
         r = RATE[t[i]]
         if bit:
             f[i] -= f[i] >> 4
@@ -289,11 +279,7 @@ class Model:
             g[i] += (0xFFFF - g[i]) * r >> 16
         if t[i] < 126:
             t[i] += 1
-
-    def bit(self, i):
-        b = self.split(self.chance(i))
-        self.learn(i, b)
-        return b
+        return bit
 
     def tree(self, i, n):
         m = 1
@@ -305,13 +291,18 @@ class Model:
 
     def num(self, kind):
         lay = self.lay
-        at = lay.num + kind % lay.kinds * lay.depth
+        at = lay.num + kind * 20
         i = 0
-        while i < lay.depth and self.bit(at + i):
+        while i < 20 and self.bit(at + i):
             i += 1
-        if i == lay.depth:
+        if i == 20:
             i = self.raw(6)
-        return (1 << i) + self.raw(i) - 1
+        v, rest = 1, i
+        if lay.top is not None:
+            rest -= min(i, 2)
+            v = 1 << i - rest | self.tree(
+                lay.top + (kind * 8 + min(i, 7)) * 3, i - rest)
+        return (v << rest | self.raw(rest)) - 1
 
     def displacement(self):
         flag = self.lay.flag
@@ -334,14 +325,20 @@ class Model:
         return self.dist
 
     def operation(self):
-        ctx = 0 if self.cls == 1 else self.last_op
-        op = self.tree(self.lay.op + 7 * ctx, 3)
+        op = self.tree(self.lay.op + 7 * self.last_op, 3)
         need(op < 6, "unknown operation", 5)
         self.last_op = op
         return op
 
     def descriptor(self):
         self.type = self.raw(6)
+        self.k1 = self.k2 = 0
+        if self.type == MIXED and self.cls == 3:
+            self.e0 = 128 * self.raw(1)
+            n = self.raw(4)
+            row = self.raw(n)
+            self.elements.describe(self.e0, row, self.raw(n))
+            return
         self.e0 = self.raw(11)
         self.set = self.raw(2)
         self.k0 = self.raw(5)
@@ -349,7 +346,6 @@ class Model:
         self.tz = self.raw(5)
         need(self.type in UNITS, "unknown type", 5)
         need(self.type < 42 or self.cls == 3, "blocks need class full", 5)
-        self.k1 = self.k2 = 0
 
     def sets(self, floats):
         all_ = self.lay.floats if floats else self.lay.ints
@@ -357,52 +353,19 @@ class Model:
 
     # -- bytes of a LIT
 
-    def literal(self):
-        if self.cls == 1:
-            e0, k0, tz = self.e0, self.k0, self.tz
-            self.e0 = self.k0 = self.tz = 0
-            b = self.alone("i8")
-            self.e0, self.k0, self.tz = e0, k0, tz
-        else:
-            at = self.lay.lit + (self.hist >> 6 & 3) * 255
-            b = self.tree(at, 8) if self.cls == 2 else self.mixed(at)
-        self.hist = (self.hist << 8 | b) & M32
+    def literal(self, i, o):
+        """The byte behind i others of its LIT, at o in the target."""
+        if self.cls == 2:
+            self.last = self.tree(self.lay.lit + (self.last >> 6) * 255, 8)
+            return self.last
+        h = self.ring.last4()
+        b = self.lits.byte(self, [
+            hash_(0, 0), hash_(h & 0xFF, 1), hash_(h & 0xFFFF, 2),
+            hash_(h & 0xFFFFFF, 3), hash_(h, 4), hash_(min(i, 255), 5),
+            hash_((o & 3) << 8 | h & 0xFF, 6), hash_(h >> 24, 7)],
+            *self.match.next(h))
+        self.ring.put(b)
         return b
-
-    def mixed(self, at):
-        h = self.hist
-        m = 1
-        two = ((h & 0xFFFF) * 0x9E3779B1 & M32) >> 15
-        three = ((h & 0xFFFFFF) * 0x85EBCA6B & M32) >> 15
-        for _ in range(8):
-            i = at + m - 1
-            used = [self.tables[0][(h & 0xFF) * 256 + m],
-                    self.tables[1].setdefault((two + m * 769) & 0x1FFFF,
-                                              [1024, 0]),
-                    self.tables[2].setdefault((three + m * 7919) & 0x1FFFF,
-                                              [1024, 0])]
-            inputs = [STRETCH[self.chance(i) // 16]]
-            inputs += [STRETCH[2 * e[0] + 1] for e in used]
-            w = self.weights[m]
-            limit = 2047 * 65536
-            dot = sum(x * y for x, y in zip(inputs, w))
-            q = squash(max(-limit, min(limit, dot)) // 65536)
-            q = max(2, min(4093, q))
-            b = self.split(16 * q)
-            self.learn(i, b)
-            err = ((0 if b else 4095) - q) * 14
-            for k in range(4):
-                w[k] += (inputs[k] * err + 32768) // 65536
-                w[k] = max(-(1 << 22), min(1 << 22, w[k]))
-            for e in used:
-                if b:
-                    e[0] -= e[0] * 2 // (2 * e[1] + 3)
-                else:
-                    e[0] += (2047 - e[0]) * 2 // (2 * e[1] + 3)
-                if e[1] < 20:
-                    e[1] += 1
-            m = 2 * m + b
-        return m - 256
 
     # -- classes and low bits
 
@@ -513,7 +476,7 @@ class Model:
         n, exponent = KINDS[kind]
         if exponent:
             return self.float_alone(8 * n, exponent)
-        if kind in ("i8", "r8") and self.cls > 1:
+        if kind in ("i8", "r8"):
             s = self.sets(False)
             c = min(self.k1 + self.k2, 15)
             if s.exp is None:
@@ -547,17 +510,9 @@ class Model:
         if not self.bit(s.zero + (c >> s.zs)):
             self.remember(7)
             return 0
-        if s.exp is not None:
-            n = min(exponent, 8)
-            e = self.tree(s.exp + (c >> s.es) * 255, n)
-            e = e << exponent - n | self.raw(exponent - n)
-        else:
-            j = self.tree(s.cls + (c >> s.gs) * ((1 << s.tb) - 1), s.tb)
-            if j != (1 << s.tb) - 1 and j <= self.e0:
-                e = self.e0 - j
-            else:
-                e = self.raw(exponent)
-        e &= (1 << exponent) - 1
+        n = min(exponent, 8)
+        e = self.tree(s.exp + (c >> s.es) * 255, n)
+        e = e << exponent - n | self.raw(exponent - n)
         k = self.e0 - e + 1
         k = k if e <= self.e0 and k < 15 else 15
         sign = self.bit(s.sign)
@@ -567,6 +522,222 @@ class Model:
             v = self.low(s, c, k, mant - self.tz) << self.tz
         self.remember(k)
         return sign << w - 1 | e << mant | v
+
+
+# ===== mixing ==============================================================
+
+
+def hash_(a, b):
+    x = a * 0x9E3779B1 & M32 ^ (b + 1) * 0x85EBCA6B & M32
+    x ^= x >> 15
+    x = x * 0x2C1B3C6D & M32
+    return x ^ x >> 12
+
+
+class Ring:
+    """The last bytes that range-coded records made."""
+
+    SIZE = 1 << 18
+
+    def __init__(self):
+        self.n = 0
+        self.b = bytearray(self.SIZE)
+
+    def at(self, place):
+        return self.b[place % self.SIZE]
+
+    def put(self, byte):
+        self.b[self.n % self.SIZE] = byte
+        self.n = self.n + 1 & M32
+
+    def again(self, n, dist):
+        if dist > self.SIZE:
+            self.zeros(n)
+            return
+        for _ in range(n):
+            self.put(self.at(self.n - dist))
+
+    def zeros(self, n):
+        for _ in range(min(n, self.SIZE)):
+            self.put(0)
+        self.n = self.n + max(n - self.SIZE, 0) & M32
+
+    def last4(self):
+        return sum(self.at(self.n - 1 - i) << 8 * i for i in range(4))
+
+
+class Match:
+    """Which byte may come next."""
+
+    def __init__(self, ring):
+        self.ring = ring
+        self.f = self.l = 0
+        self.places = [0] * (1 << 14)
+
+    def next(self, h):
+        """The byte that is expected, or None, and the length."""
+        ring = self.ring
+        if self.l and ring.at(self.f) == ring.at(ring.n - 1):
+            self.f = self.f + 1 & M32
+            self.l = min(self.l + 1, 31)
+        else:
+            self.l = 0
+        s = hash_(h, 99) >> 18
+        if not self.l and self.places[s]:
+            self.f = self.places[s]
+            n = 0
+            while n < 31 and ring.at(self.f - 1 - n) == ring.at(
+                    ring.n - 1 - n):
+                n += 1
+            far = (ring.n - self.f & M32) >= (1 << 18) - 32
+            self.l = 0 if n < 3 or far else n
+        self.places[s] = ring.n
+        return ring.at(self.f) if self.l else None, self.l
+
+
+class Slots:
+    def __init__(self):
+        self.p = [1 << 21] * (1 << 19)
+        self.count = bytearray(1 << 19)
+
+
+SLOT_RATE = [131072 // (2 * c + 3) for c in range(256)]
+
+
+class Mixer:
+    def __init__(self, slots, rate, most):
+        self.slots, self.rate, self.most = slots, rate, most
+        self.bit = [[9800] * 16 for _ in range(32)]
+        self.tree = [[9800] * 16 for _ in range(256)]
+        self.match = [49152] * 32
+        self.came = [[16 * squash((j - 16) * 128) for j in range(33)]
+                     for _ in range(256)]
+
+    def byte(self, coder, contexts, expected, length):
+        p, count = self.slots.p, self.slots.count
+        match, big = self.match, (1 << 20) - 64
+        m = 1
+        for k in range(8):
+            if k % 4 == 0:
+                lines = [hash_(c, m) >> 17 << 4 for c in contexts]
+            j = 1 << k % 4
+            j |= m & j - 1
+            used = [line + j for line in lines]
+            # the inputs that are not 0, and their numbers
+            inputs = [(i, STRETCH[p[s] >> 10])
+                      for i, s in enumerate(used) if count[s]]
+            q = 0
+            if expected is not None and (expected | 256) >> 8 - k != m:
+                expected = None
+            if expected is not None:
+                want = expected >> 7 - k & 1
+                v = STRETCH[match[length] >> 4]
+                inputs.append((12, v if want else -v))
+                q = 3 if length > 15 else 2 if length > 7 else 1
+            inputs.append((13, 80))
+            w0, w1 = self.bit[8 * q + k], self.tree[m]
+            d = sum((w0[i] + w1[i] >> 6) * v for i, v in inputs) >> 11
+            d = max(-2047, min(2047, d))
+            s = squash(d)
+            came, at, w = self.came[m], d + 2048 >> 7, d + 2048 & 127
+            y = came[at] * (128 - w) + came[at + 1] * w >> 7
+            x = max(16, min(65520, (32 * s + y) // 3))
+            b = coder.split(65536 - x)
+            err = ((4095 if b else 0) - s) * self.rate
+            for i, v in inputs:
+                v = v * err + 32768 >> 16
+                w0[i] = max(-big, min(big, w0[i] + v))
+                w1[i] = max(-big, min(big, w1[i] + v))
+            to = (1 << 22) - 1 if b else 0
+            for i in used:
+                c = count[i]
+                p[i] += ((to - p[i]) >> 7) * SLOT_RATE[c] >> 9
+                if c < self.most:
+                    count[i] = c + 1
+            if expected is not None:
+                v = match[length]
+                match[length] += 65535 - v >> 6 if b == want else -(v >> 6)
+            at += w >= 64
+            came[at] += 65535 - came[at] >> 6 if b else -(came[at] >> 6)
+            m = 2 * m + b
+        return m - 256
+
+
+def size_of(v):
+    return 256 - v if v > 127 else v
+
+
+def level_of(x):
+    y = x + 256
+    k = y.bit_length() - 1
+    return (k - 8) * 4 + (y >> k - 2 & 3)
+
+
+class Elements:
+    """Type 52, and what its contexts are made of."""
+
+    def __init__(self, mixer):
+        self.mixer = mixer
+        self.based = True
+        self.describe(0, 0, 0)
+
+    def describe(self, e0, row, first):
+        self.e0, self.row, self.first = e0, row if row <= 8191 else 0, first
+        self.forget()
+
+    def forget(self):
+        self.v = [0] * 4
+        self.near = 0
+        self.up = [0] * self.row
+        self.mean = [0] * self.row
+
+    def begin(self, based, o):
+        if based != self.based:
+            self.forget()
+        self.based = based
+        if self.row:
+            self.column = (o + self.first) % self.row
+
+    def next(self, coder, o, base):
+        v1, v2, v3, v4 = self.v
+        z = size_of(v1).bit_length() * 9 + size_of(v2).bit_length()
+        near, t = level_of(self.near), 0 if self.row else 50
+        if self.row:
+            up = self.up[self.column]
+            mean = level_of(self.mean[self.column])
+        if base is None:
+            contexts = [hash_(0, t), hash_(z, t + 1), hash_(v1, t + 2),
+                        hash_(near, t + 3)]
+            if self.row:
+                contexts += [hash_(mean, 4), hash_(mean << 8 | near, 5),
+                             hash_(up, 6), hash_(self.column, 7)]
+            else:
+                contexts += [hash_(v4, 54), hash_((o & 3) << 8 | v1, 55),
+                             hash_(v2 << 8 | v1, 56)]
+        else:
+            b = base - self.e0 & 255
+            c = b + 128 >> 4 & 15
+            contexts = [
+                hash_(0, 100 + t), hash_(z, 101 + t), hash_(c, 102 + t),
+                hash_(b, 103 + t), hash_((o & 3) << 8 | v4, 104 + t),
+                hash_(b << 8 | v1, 105 + t), hash_(near << 4 | c, 106 + t),
+                hash_(near << 4 | size_of(b).bit_length(), 107 + t)]
+            if self.row:
+                contexts += [hash_(mean << 4 | c, 108),
+                             hash_(self.column, 109)]
+            else:
+                contexts += [hash_(b << 8 | v4, 158),
+                             hash_((o & 3) << 8 | v3, 159)]
+        v = self.mixer.byte(coder, contexts, None, 0)
+        s = 256 * size_of(v)
+        self.near += s - self.near >> 3
+        if self.row:
+            i = self.column
+            self.mean[i] += s - self.mean[i] >> 2
+            self.up[i] = v
+            self.column = (i + 1) % self.row
+        self.v = [v, v1, v2, v3]
+        return v + (self.e0 if base is None else base) & 255
 
 
 # ===== blocks ==============================================================
@@ -887,23 +1058,44 @@ def ranged(t, model, payload, end):
         unit = UNIT_LEN[model.type] if op > 2 else 1
         need(n * unit <= left, "wrong length")
         start = len(t.out)
+        dist = 0
         if op == 0:
-            for _ in range(n):
-                t.out.append(model.literal())
-        elif op == 1:
+            for i in range(n):
+                t.out.append(model.literal(i, start + i))
+            continue
+        if op == 1:
             t.copy(n, (model.displacement() + start) & M64)
         elif op == 2:
-            t.again(n, model.distance())
+            dist = model.distance()
+            t.again(n, dist)
         else:
             at = None
             if op == 3:
                 at = (model.displacement() + start) & M64
+            if model.type == MIXED:
+                mixed(t, model, n, at)
+                continue
             if model.type in BLOCKS:
                 blocks(t, model, n, at)
             elif op == 3:
                 t.units(model.type, n, at, model.against)
             else:
                 t.units(model.type, n, None, lambda k, b: model.alone(k))
+        if model.cls == 3 and dist:
+            model.ring.again(n, dist)
+        elif model.cls == 3:
+            model.ring.zeros(n * unit)
+
+
+def mixed(t, model, n, at):
+    if at is not None:
+        t.reach(n, at)
+    model.elements.begin(at is not None, len(t.out))
+    for i in range(n):
+        v = model.elements.next(model, len(t.out),
+                                None if at is None else t.base[at + i])
+        t.out.append(v)
+        model.ring.put(v)
 
 
 def blocks(t, model, n, at):
@@ -1422,7 +1614,7 @@ def apply(data, start, base):
             image = image + cast_all(Bytes(note, 1), image)
         need(len(image) == base_size, "not the image of the base")
     t = Target(image, size, h["window"], h["page"], h["lead"])
-    model = Model(h["cls"])
+    model = Model(max(h["cls"], 2))
     while at < end:
         coder, reset, n, payload, at = record(data, at, end)
         if reset:
@@ -1437,7 +1629,7 @@ def apply(data, start, base):
             need(h["cls"] == 3, "fast planes need class full", 5)
             planes(t, payload, n)
         else:
-            need(h["cls"] < 3, NEWER, 5)
+            need(h["cls"] > 1, "coder 1 needs more than class nano", 5)
             ranged(t, model, payload, stop)
     need(len(t.out) == size, "less than the target")
     out = t.out if parts is None else deflate_parts(t.out, parts)
