@@ -197,32 +197,8 @@ STRETCH = make_stretch()
 RATE = [(2 * 131072 + 2 * t + 3) // (2 * (2 * t + 3)) for t in range(127)]
 
 
-class Model:
-    def __init__(self, cls):
-        self.cls = cls
-        self.lay = Layout(cls)
-        self.reset()
-
-    def reset(self):
-        n = self.lay.n
-        self.f = [0x8000] * n
-        self.g = [0x8000] * n
-        self.t = [0] * n
-        self.last_op = 0
-        self.d0 = self.d1 = self.dist = 0
-        self.type = self.e0 = self.set = self.k0 = self.c0 = self.tz = 0
-        self.k1 = self.k2 = 0
-        self.last = 0
-        self.sb = self.st = 0
-        self.avg = 0
-        if self.cls == 3:
-            self.ring = Ring()
-            self.match = Match(self.ring)
-            slots = Slots()
-            self.lits = Mixer(slots, 60, 60)
-            self.elements = Elements(Mixer(slots, 28, 250))
-
-    # -- bytes of the payload
+class Coder:
+    """What both range coders have."""
 
     def start(self, payload):
         self.p = payload
@@ -251,8 +227,6 @@ class Model:
             n -= k
         return v
 
-    # -- bits
-
     def split(self, p):
         bound = (self.range >> 16) * p
         if self.code < bound:
@@ -266,6 +240,74 @@ class Model:
             self.range = self.range << 8 & M32
             self.code = (self.code << 8 | self.byte()) & M32
         return bit
+
+    def tree(self, i, n):
+        m = 1
+        for _ in range(n):
+            m = 2 * m + self.bit(i + m - 1)
+        return m - (1 << n)
+
+    def ratio(self):
+        """Of sb to st, and whether their signs differ."""
+        def parts(x):
+            e = x >> 10 & 31
+            return (x & 1023) | (1024 if e else 0), max(e, 1)
+        mb, eb = parts(self.sb)
+        mt, et = parts(self.st)
+        if not mb or not mt or abs(eb - et) > 6:
+            return 4096, 0
+        q = mb * 4096 // mt
+        if eb >= et:
+            if q >= 1 << 18 and eb > et:
+                return 4096, 0
+            q <<= eb - et
+        else:
+            q >>= et - eb
+        if q > 1 << 18:
+            return 4096, 0
+        return q, (self.sb ^ self.st) >> 15
+
+    def predict(self, b, w):
+        """What a code should be, and where between two."""
+        ratio, differ = self.ratio()
+        code = b - 8 if w == 4 else (b ^ 0x80) - 0x80
+        x = abs(code) * ratio + 2048
+        c = x >> 8 & 15
+        p = x // 4096
+        if (code < 0) != bool(differ):
+            c = (16 - c) % 16
+            p = -min(p, 1 << w - 1)
+        else:
+            p = min(p, (1 << w - 1) - 1)
+        return p, c
+
+
+class Model(Coder):
+    """Coder 1."""
+
+    def __init__(self, cls):
+        self.cls = cls
+        self.lay = Layout(cls)
+        self.reset()
+
+    def reset(self):
+        n = self.lay.n
+        self.f = [0x8000] * n
+        self.g = [0x8000] * n
+        self.t = [0] * n
+        self.last_op = 0
+        self.d0 = self.d1 = self.dist = 0
+        self.type = self.e0 = self.set = self.k0 = self.c0 = self.tz = 0
+        self.k1 = self.k2 = 0
+        self.last = 0
+        self.sb = self.st = 0
+        self.avg = 0
+        if self.cls == 3:
+            self.ring = Ring()
+            self.match = Match(self.ring)
+            slots = Slots()
+            self.lits = Mixer(slots, 60, 60)
+            self.elements = Elements(Mixer(slots, 28, 250))
 
     def bit(self, i):
         f, g, t = self.f, self.g, self.t
@@ -281,13 +323,12 @@ class Model:
             t[i] += 1
         return bit
 
-    def tree(self, i, n):
-        m = 1
-        for _ in range(n):
-            m = 2 * m + self.bit(i + m - 1)
-        return m - (1 << n)
-
     # -- numbers
+
+    def count(self, op):
+        """Units, and of which type."""
+        n = self.num((1, 0, 4, 3, 3)[op]) + 1
+        return n, self.type if op > 2 else 0
 
     def num(self, kind):
         lay = self.lay
@@ -427,37 +468,8 @@ class Model:
         r = self.residual(self.sets(False), b, self.k0 + 1, 4)
         return (b + r) & 15
 
-    def ratio(self):
-        """Of sb to st, and whether their signs differ."""
-        def parts(x):
-            e = x >> 10 & 31
-            return (x & 1023) | (1024 if e else 0), max(e, 1)
-        mb, eb = parts(self.sb)
-        mt, et = parts(self.st)
-        if not mb or not mt or abs(eb - et) > 6:
-            return 4096, 0
-        q = mb * 4096 // mt
-        if eb >= et:
-            if q >= 1 << 18 and eb > et:
-                return 4096, 0
-            q <<= eb - et
-        else:
-            q >>= et - eb
-        if q > 1 << 18:
-            return 4096, 0
-        return q, (self.sb ^ self.st) >> 15
-
     def predicted(self, b, w):
-        ratio, differ = self.ratio()
-        code = b - 8 if w == 4 else (b ^ 0x80) - 0x80
-        x = abs(code) * ratio + 2048
-        c = x >> 8 & 15
-        p = x // 4096
-        if (code < 0) != bool(differ):
-            c = (16 - c) % 16
-            p = -min(p, 1 << w - 1)
-        else:
-            p = min(p, (1 << w - 1) - 1)
+        p, c = self.predict(b, w)
         s = self.sets(False)
         if self.bit(s.zero + (c >> s.zs)):
             k = self.class_(s, c, 1)
@@ -522,6 +534,154 @@ class Model:
             v = self.low(s, c, k, mant - self.tz) << self.tz
         self.remember(k)
         return sign << w - 1 | e << mant | v
+
+
+class Descriptor:
+    def __init__(self, top, group):
+        self.type = self.h = self.s = self.tz = 0
+        self.top, self.group = top, group
+
+
+class Nano(Coder):
+    """Coder 2."""
+
+    OP, FLAG, NUM, ZERO, STEP, NEXT, SIGN = 0, 7, 10, 34, 50, 82, 130
+    cls = 1
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self):
+        self.f = [0x8000] * 131
+        self.disp = self.moved = self.dist = 0
+        self.d = [Descriptor([1] * 16, [0] * 16),
+                  Descriptor([8] * 16, [c // 4 for c in range(16)])]
+        self.k1 = self.k2 = 0
+        self.sb = self.st = 0
+
+    def bit(self, i):
+        f = self.f
+        b = self.split(f[i])
+        f[i] += -(f[i] >> 5) if b else 0xFFFF - f[i] >> 5
+        return b
+
+    def num(self, kind):
+        i = 0
+        while i < 63 and self.bit(self.NUM + 8 * kind + min(i, 7)):
+            i += 1
+        return (1 << i) + self.raw(i) - 1
+
+    def operation(self):
+        op = self.tree(self.OP, 3)
+        need(op < 6, "unknown operation", 5)
+        return op
+
+    def count(self, op):
+        n = self.num(1 if op in (1, 3) else 0) + 1
+        if op < 3:
+            return n, 0
+        type_ = self.d[op - 3].type
+        self.own = op - 3
+        self.float = KINDS[UNITS[type_][0]][1] > 0
+        return n, type_
+
+    def descriptor(self):
+        d = Descriptor([], [])
+        which = self.raw(1)
+        d.type, d.s, d.tz, d.h = (self.raw(n) for n in (6, 6, 5, 12))
+        d.h -= d.h >> 11 << 12
+        need(d.type < 42, "unknown type", 5)
+        top, group = 1, 0
+        for _ in range(16):
+            how = self.raw(2)
+            top = self.raw(6) + 1 if how == 3 else top + how - 1
+            top = (top - 1) % 64 + 1
+            if self.raw(1):
+                group = self.raw(2)
+            d.top.append(top)
+            d.group.append(group)
+        self.d[which] = d
+
+    def literal(self, i, o):
+        need(self.at < len(self.p), "a literal that is not there")
+        return self.byte()
+
+    def displacement(self):
+        if self.bit(self.FLAG):
+            if self.bit(self.FLAG + 2):
+                z = self.num(2)
+                self.moved = -(z + 1) // 2 if z & 1 else z // 2
+            self.disp = self.disp + self.moved & M64
+        return self.disp
+
+    def distance(self):
+        if self.bit(self.FLAG + 1):
+            self.dist = self.num(2) + 1
+        return self.dist
+
+    def value(self, d, c, signed=None):
+        """A value, its sign and the steps; signed: where a modelled sign
+        must be inverted, or not."""
+        if not self.bit(self.ZERO + c):
+            return 0, 0, d.top[c]
+        k, q, group = d.top[c], 0, d.group[c]
+        while k > 1 and self.bit(self.STEP + 8 * group + min(q, 7)):
+            q += 1
+            k -= 1
+        n = min(k - 1, 2)
+        v = 1 << n | self.tree(self.NEXT + 12 * group + 3 * min(q, 3), n)
+        if signed is None:
+            sign = self.raw(1)
+        else:
+            sign = self.bit(self.SIGN) ^ signed
+        rest = k - 1 - n
+        return v << rest | self.raw(rest), sign, q
+
+    def element(self, kind, w, b):
+        exponent = KINDS[kind][1]
+        own = self.own if (exponent > 0) == self.float else 1 - self.own
+        d = self.d[own]
+        if b is None:
+            c = min(self.k1 + self.k2, 15)
+            v, sign, k = self.value(d, c)
+            self.k2, self.k1 = self.k1, k
+            v <<= d.tz
+            at = d.h << d.s
+            if not exponent:
+                return (at - v if sign else at + v) & (1 << w) - 1
+            if not v & (1 << w) - 1:
+                return 0
+            return sign << w - 1 | at - v & (1 << w - 1) - 1
+        if kind in ("r4", "r8"):
+            p, c = self.predict(b, w)
+            v, sign, _ = self.value(d, c, c < 8)
+            v = p - v if sign else p + v
+            return (v + (8 if w == 4 else 0)) & (1 << w) - 1
+        if exponent:
+            c = d.h - ((2 * b & (1 << w) - 1) >> d.s)
+        else:
+            c = d.h - ((b ^ 1 << w - 1) - (1 << w - 1) >> d.s)
+        v, sign, _ = self.value(d, c if 0 <= c <= 15 else 15)
+        v <<= d.tz
+        r = (-v if sign else v) & (1 << w) - 1
+        if w == 4:
+            return (b + r) & 15
+        v = add(kind, b, r)
+        if kind == "f16":
+            self.sb, self.st = b, v
+        return v
+
+    def against(self, kind, b):
+        if kind in ("u4", "r4"):
+            lo = self.element(kind, 4, b & 15)
+            return lo | self.element(kind, 4, b >> 4) << 4
+        return self.element(kind, 8 * KINDS[kind][0], b)
+
+    def alone(self, kind):
+        if kind in ("u4", "r4"):
+            lo = self.element(kind, 4, None)
+            return lo | self.element(kind, 4, None) << 4
+        return self.element(kind, 8 * KINDS[kind][0], None)
 
 
 # ===== mixing ==============================================================
@@ -1054,8 +1214,8 @@ def ranged(t, model, payload, end):
             # what makes nothing costs nothing: there is an end to it
             need(model.at < len(payload) + (1 << 16), "no end")
             continue
-        n = model.num((1, 0, 4, 3, 3)[op]) + 1
-        unit = UNIT_LEN[model.type] if op > 2 else 1
+        n, type_ = model.count(op)
+        unit = UNIT_LEN[type_]
         need(n * unit <= left, "wrong length")
         start = len(t.out)
         dist = 0
@@ -1072,15 +1232,15 @@ def ranged(t, model, payload, end):
             at = None
             if op == 3:
                 at = (model.displacement() + start) & M64
-            if model.type == MIXED:
+            if type_ == MIXED:
                 mixed(t, model, n, at)
                 continue
-            if model.type in BLOCKS:
+            if type_ in BLOCKS:
                 blocks(t, model, n, at)
             elif op == 3:
-                t.units(model.type, n, at, model.against)
+                t.units(type_, n, at, model.against)
             else:
-                t.units(model.type, n, None, lambda k, b: model.alone(k))
+                t.units(type_, n, None, lambda k, b: model.alone(k))
         if model.cls == 3 and dist:
             model.ring.again(n, dist)
         elif model.cls == 3:
@@ -1579,8 +1739,7 @@ def record(data, at, end):
     flags, n, size = src.u8(), src.varint(), src.varint()
     payload = src.take(size)
     crc_after(data, at, src.at, end)
-    need(flags & 15 != 2, "coder 2", 5)
-    need(flags < 32 and flags & 15 in (0, 1, 3, 15), "unknown coder", 5)
+    need(flags < 32 and flags & 15 in (0, 1, 2, 3, 15), "unknown coder", 5)
     need(flags & 15 != 15 or n == 0, "note that makes bytes", 5)
     need(flags & 15 == 15 or n > 0, "empty record")
     return flags & 15, flags >> 4, n, payload, src.at + 4
@@ -1614,7 +1773,7 @@ def apply(data, start, base):
             image = image + cast_all(Bytes(note, 1), image)
         need(len(image) == base_size, "not the image of the base")
     t = Target(image, size, h["window"], h["page"], h["lead"])
-    model = Model(max(h["cls"], 2))
+    model = Nano() if h["cls"] == 1 else Model(h["cls"])
     while at < end:
         coder, reset, n, payload, at = record(data, at, end)
         if reset:
@@ -1629,7 +1788,7 @@ def apply(data, start, base):
             need(h["cls"] == 3, "fast planes need class full", 5)
             planes(t, payload, n)
         else:
-            need(h["cls"] > 1, "coder 1 needs more than class nano", 5)
+            need((coder == 2) == (h["cls"] == 1), "coder of another class", 5)
             ranged(t, model, payload, stop)
     need(len(t.out) == size, "less than the target")
     out = t.out if parts is None else deflate_parts(t.out, parts)
