@@ -40,7 +40,7 @@ PATH=$BIN:$PATH
 ml-split old >s.old && ml-split new >s.new || exit 3
 ml-delta s.old s.new >s.delta && ml-zipnn s.delta >s.coded || exit 3
 ml-pack -r 1 s.coded >patch || exit 3
-printf '\n\n' | minisign -G -W -f -p pub -s key >/dev/null 2>&1 || exit 3
+minisign -G -W -f -p pub -s key </dev/null >/dev/null 2>&1 || exit 3
 ml-sign -s key patch >signed || exit 3
 mkdir tree wanted
 cp old tree/file
