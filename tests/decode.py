@@ -811,7 +811,8 @@ class Mixer:
             to = (1 << 22) - 1 if b else 0
             for i in used:
                 c = count[i]
-                p[i] += ((to - p[i]) >> 7) * SLOT_RATE[c] >> 9
+                v = p[i] + (((to - p[i]) >> 7) * SLOT_RATE[c] >> 9)
+                p[i] = v & (1 << 22) - 1
                 if c < self.most:
                     count[i] = c + 1
             if expected is not None:
@@ -1245,6 +1246,7 @@ def ranged(t, model, payload, end):
             model.ring.again(n, dist)
         elif model.cls == 3:
             model.ring.zeros(n * unit)
+    need(model.at >= len(payload), "payload not used up")
 
 
 def mixed(t, model, n, at):

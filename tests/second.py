@@ -9,6 +9,7 @@ folder, and MODELS.
 import glob
 import json
 import os
+import random
 import struct
 import subprocess
 import sys
@@ -98,6 +99,11 @@ def models():
     open(none, "w").close()
     pair("alone, nano", none, "new.q4_0.gguf", "-c", "nano")
     pair("alone, micro", none, "new.int8.tflite", "-c", "micro")
+    text = os.path.join(tmp, "text")
+    with open(text, "w") as f:  # so much that a slot of Mixing wraps
+        rnd = random.Random(1)
+        f.write("".join(chr(rnd.randrange(32, 127)) for _ in range(3000)))
+    pair("text", none, text)
     for n, (dtype, shape) in enumerate([
             ("I8", [64, 160]), ("U8", [64, 160]), ("U8", [8192]),
             ("I8", [1, 9000])]):
