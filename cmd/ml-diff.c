@@ -169,7 +169,6 @@ static void diff(struct ml_packer *p, const struct side *old,
 	opt.own = old->model.size;
 	opt.arg = &pr;
 	opt.page = o->page;
-	opt.raw = o->cls == ML_NANO;
 	opt.lead = lead;
 	err = ml_zip_new(&zip, o->cls, &to_pack, &diag);
 	if (!err)

@@ -226,6 +226,7 @@ static inline void ml_mix_learn(struct ml_mix *x, unsigned y)
 		int32_t p = (int32_t)(*s >> 10);
 
 		p += ml_mix_shift(ml_mix_shift(goal - p, 7) * x->pace[n], 9);
+		p = p < 0 ? 0 : p;
 		*s = (uint32_t)p << 10 | (n + (n < w->limit));
 	}
 	if (x->expect >= 0) {

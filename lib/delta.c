@@ -201,8 +201,6 @@ int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 		r = ml_align_new(&d.align, base, bsrc, diag);
 	if (!r)
 		r = ml_match_new(&d.match, base, bsrc, diag);
-	if (!r && opt && opt->raw)
-		ml_match_raw(d.match);
 	if (!r && opt && opt->page) {
 		ml_match_page(d.match, opt->page, opt->lead);
 		r = ml_inplace_new(&d.inplace, opt->page, opt->lead, target,

@@ -292,9 +292,8 @@ static int judge_base(const struct ml_gap *g, uint64_t off, const uint8_t *p,
 static uint64_t literal_bits(const struct ml_gap *g, uint64_t off,
 	const uint8_t *p, size_t n)
 {
-	const uint64_t all = g->raw ? 8 * n : ml_cost_lit(p, n);
-	const uint64_t seen = g->lit && !g->raw ?
-		ml_litprice_all(g->lit, off, p, n) : all;
+	const uint64_t all = ml_cost_lit(p, n);
+	const uint64_t seen = g->lit ? ml_litprice_all(g->lit, off, p, n) : all;
 
 	return seen < all ? seen : all;
 }

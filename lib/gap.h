@@ -18,7 +18,6 @@ struct ml_gap {
 	 * of the last long one. */
 	int64_t disp[2], steady;
 	uint64_t literals; /* bytes coded so until now */
-	int raw; /* literals are not coded */
 	const struct ml_litprice *lit; /* what they cost; NULL: not known */
 };
 

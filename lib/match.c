@@ -51,7 +51,6 @@ struct ml_match {
 	unsigned bits; /* of the hash */
 	unsigned inpage; /* of a patch in place, log2; 0: none */
 	uint64_t lead; /* of it, in bytes */
-	int raw; /* literals are not coded */
 	int dense, sparse; /* which hashes occur */
 	uint8_t *win; /* target bytes: history and the piece being coded */
 	uint64_t wfrom; /* target offset of win[0] */
@@ -296,12 +295,6 @@ void ml_match_free(struct ml_match *m)
 	free(m->sprev);
 	ml_parse_free(m->parse);
 	free(m);
-}
-
-void ml_match_raw(struct ml_match *m)
-{
-	m->raw = 1;
-	ml_parse_raw(m->parse);
 }
 
 void ml_match_page(struct ml_match *m, unsigned page, unsigned lead)
@@ -755,7 +748,6 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 	e.gap.page = m->inpage;
 	e.gap.lead = m->lead;
 	e.gap.literals = m->literals;
-	e.gap.raw = m->raw;
 	e.gap.lit = type ? NULL : ml_parse_prices(m->parse);
 	e.gap.steady = m->steady;
 	e.gap.disp[0] = e.gap.disp[1] = m->disp[0];

@@ -17,8 +17,6 @@ int ml_match_new(struct ml_match **out, const struct ml_model *base,
 	struct ml_src *bsrc, struct ml_diag *diag);
 void ml_match_free(struct ml_match *m); /* NULL is allowed */
 /* Base bytes only as a patch in place may use them, see inplace.h. */
-/* Literals will cost eight bits each. */
-void ml_match_raw(struct ml_match *m);
 void ml_match_page(struct ml_match *m, unsigned page, unsigned lead);
 
 /* Target bytes that are coded by other means, from the base at displacement

@@ -519,7 +519,6 @@ struct ml_delta_opt {
 	 * are used only as ml-patch(5), IN PLACE, allows it when the base was
 	 * moved up by `lead` pages. 0: anywhere. */
 	unsigned page, lead;
-	int raw; /* literals will not be coded: class nano */
 	/* Not NULL: be fast. Tensors are looked for by name, type and size only
 	 * and given here with their base bytes (NULL: there are none), in
 	 * pieces of at most ML_BLOCK_OUT whose choice of coding is the

@@ -41,7 +41,6 @@ struct ml_parse {
 	struct ml_cand cand[ML_PARSE_CANDS];
 	uint8_t residual[ML_PARSE_LEN];
 	struct ml_litprice lit;
-	int raw;
 };
 
 int ml_parse_new(struct ml_parse **out, struct ml_diag *diag)
@@ -50,7 +49,6 @@ int ml_parse_new(struct ml_parse **out, struct ml_diag *diag)
 	if (!*out)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	ml_litprice_reset(&(*out)->lit);
-	(*out)->raw = 0;
 	return ML_OK;
 }
 
@@ -299,12 +297,9 @@ static size_t pass(struct ml_parse *p, const struct ml_parse_ops *ops,
 				*nice = p->cand[j];
 		if (nice->len)
 			break;
-		lit = 64;
-		if (!p->raw) {
-			lit = ml_litprice(&p->lit, before(win, i + k), off + k,
-				win[i + k]);
-			lit -= lit / 8; /* mixing does better than this */
-		}
+		lit = ml_litprice(&p->lit, before(win, i + k), off + k,
+			win[i + k]);
+		lit -= lit / 8; /* mixing does better than this */
 		extend(p->node + k, k, BY_LIT, lit, lit);
 		residuals(p, ops, arg, win + i, k, off + k, described);
 		matches(p, n, k, off + k, nc);
@@ -347,11 +342,6 @@ size_t ml_parse_run(struct ml_parse *p, const struct ml_parse_ops *ops,
 	else
 		reps->dist = nice.arg;
 	return ns + 1;
-}
-
-void ml_parse_raw(struct ml_parse *p)
-{
-	p->raw = 1;
 }
 
 const struct ml_litprice *ml_parse_prices(const struct ml_parse *p)

@@ -43,7 +43,6 @@ struct ml_parse_ops {
 int ml_parse_new(struct ml_parse **out, struct ml_diag *diag);
 void ml_parse_free(struct ml_parse *p); /* NULL is allowed */
 const struct ml_litprice *ml_parse_prices(const struct ml_parse *p);
-void ml_parse_raw(struct ml_parse *p); /* literals will not be coded */
 /* Bytes that are about to be parsed, for a first idea of their prices. */
 void ml_parse_prior(struct ml_parse *p, const uint8_t *b, size_t n);
 /* Parses win[i..end), end - i <= ML_PARSE_LEN, which begins at target offset

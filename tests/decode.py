@@ -812,7 +812,7 @@ class Mixer:
             for i in used:
                 c = count[i]
                 v = p[i] + (((to - p[i]) >> 7) * SLOT_RATE[c] >> 9)
-                p[i] = v & (1 << 22) - 1
+                p[i] = max(0, v)
                 if c < self.most:
                     count[i] = c + 1
             if expected is not None:
