@@ -463,8 +463,11 @@ static int nano_step(struct ml_dec *d)
 	if (op == ML_OP_DESC) {
 		desc = &s->desc[rc_raw(rc, 1, 0)];
 		nano_desc(rc, desc);
-		return desc->type < ML_TYPE_BLOCK && type_known(desc->type) ?
-			GO_ON : ML_DEC_EVERSION;
+#if ML_DEC_CLASS >= 3
+		if (desc->type >= ML_TYPE_BLOCK) /* of coder 1 */
+			return ML_DEC_EVERSION;
+#endif
+		return type_known(desc->type) ? GO_ON : ML_DEC_EVERSION;
 	}
 	d->state = op & 3 ? S_ADDR : S_RUN; /* not LIT, not ALONE */
 	return begin(d, op, s->desc[op == ML_OP_ALONE].type,
