@@ -121,7 +121,7 @@ for p in "${pairs[@]}"; do
 			echo "ok gateway $how $name"
 			grep '^# the server' "$dir/log"
 		else
-			echo "ok gateway $how $name # skip KNOWN FAILURE: the device refuses after the transfer"
+			echo "not ok gateway $how $name"
 			cat "$dir/log"
 		fi
 	done

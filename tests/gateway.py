@@ -56,6 +56,8 @@ def main():
     with open(old, 'rb') as f:
         flash = factory.image(f.read(), 2)
     with open(new, 'rb') as f:
+        half = len(f.read()) // 2
+        f.seek(0)
         new = hashlib.sha256(f.read()).hexdigest()
     s = server(patch, 'ranges' in sys.argv)
     url = f'http://127.0.0.1:{s.server_port}/patch'
@@ -73,11 +75,14 @@ def main():
                 stdout=subprocess.PIPE, text=True)
 
         d, g = start()
-        # until the third record of the journal: two blocks behind the marks
-        journal = 2 * factory.SLOT + 2 * factory.BLOCK
+        # until half of the other slot is there; in place, until the third
+        # record of the journal, two blocks behind the marks
+        mark = factory.SLOT + half
+        if '-place' in firmware:
+            mark = 2 * factory.SLOT + 2 * factory.BLOCK + 2 * 1024
         for _ in range(3000):
             with open(f.name, 'rb') as image:
-                image.seek(journal + 2 * 1024)
+                image.seek(mark)
                 if image.read(64) != bytes([255]) * 64:
                     break
             time.sleep(.01)
