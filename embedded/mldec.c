@@ -789,7 +789,8 @@ int ml_dec_feed(struct ml_dec *d, const uint8_t *in, size_t n, size_t *used)
 		}
 		if (r == ML_DEC_MORE) {
 			k = n - *used; /* fits, as no step needs more */
-			memcpy(d->carry + d->carry_n, in + *used, k);
+			if (k)
+				memcpy(d->carry + d->carry_n, in + *used, k);
 			d->carry_n = (uint8_t)(d->carry_n + k);
 			*used = n;
 		}

@@ -6,6 +6,7 @@ Nothing is stored on the way. A device that was cut short says so, and gets, and
 the gateway fetches, only what is left. With -p the patch must be signed by a
 key of minisign: then all of it is fetched first and given to ml-verify."""
 import argparse
+import contextlib
 import os
 import select
 import subprocess
@@ -142,8 +143,11 @@ def main():
     arg.add_argument('patch')
     arg.add_argument('tty')
     arg = arg.parse_args()
-    with tempfile.NamedTemporaryFile() as spool:
-        patch = verified(arg.patch, arg.p, spool) if arg.p else arg.patch
+    with contextlib.ExitStack() as stack:
+        patch = arg.patch
+        if arg.p:
+            patch = verified(patch, arg.p, stack.enter_context(
+                tempfile.NamedTemporaryFile()))
         line = Line(arg.tty, arg.b)
         # What it runs is said when it starts, or after a transfer that is
         # given up.

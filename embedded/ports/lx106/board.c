@@ -58,11 +58,12 @@ uint32_t ml_hal_clock(void)
 
 int ml_hal_get(unsigned ms)
 {
+	static const uint32_t now[2]; /* a timeval: does not wait */
 	const uint32_t from = ml_hal_clock();
 	uint8_t c;
 
 	do {
-		if (call(SYS_SELECT_ONE, 0, 1, 0) > 0 &&
+		if (call(SYS_SELECT_ONE, 0, 1, (int)(uintptr_t)now) > 0 &&
 			call(SYS_READ, 0, (uintptr_t)&c, 1) == 1)
 			return c;
 	} while (ml_hal_clock() - from < ms * 40000u);
