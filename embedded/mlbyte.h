@@ -16,6 +16,7 @@ struct ml_bytes {
 	uint32_t column; /* of the next element */
 	uint32_t before; /* the last four numbers, the newest lowest */
 	uint32_t near; /* mean of the last magnitudes, times 256 */
+	uint32_t used; /* columns that may have been, from the first */
 	uint8_t alone; /* whether all this is of elements without a base */
 	uint8_t up[ML_ROW_MAX + 1]; /* the row before */
 	uint16_t mean[ML_ROW_MAX + 1]; /* of magnitudes in a column, times 256 */
@@ -24,8 +25,15 @@ struct ml_bytes {
 static inline void ml_bytes_forget(struct ml_bytes *k)
 {
 	k->column = k->before = k->near = 0;
-	memset(k->up, 0, sizeof k->up);
-	memset(k->mean, 0, sizeof k->mean);
+	memset(k->up, 0, k->used);
+	memset(k->mean, 0, k->used * sizeof k->mean[0]);
+	ML_CLEARS(k->used * 3);
+	k->used = 0;
+}
+
+static inline void ml_bytes_first(struct ml_bytes *k)
+{
+	k->used = ML_ROW_MAX + 1;
 }
 
 static inline void ml_bytes_reset(struct ml_bytes *k)
@@ -132,6 +140,8 @@ static inline void ml_bytes_learn(struct ml_bytes *k, unsigned v)
 		ml_mix_shift(size - (int32_t)k->near, 3));
 	if (!k->row)
 		return;
+	if (k->used <= k->column)
+		k->used = k->column + 1;
 	k->up[k->column] = (uint8_t)v;
 	k->mean[k->column] = (uint16_t)(k->mean[k->column] + ml_mix_shift(
 		size - (int32_t)k->mean[k->column], 2));

@@ -6,6 +6,10 @@
  * that learns on line, and a last correction by what came of such chances.
  * Integer arithmetic, the same on every machine. What the contexts are is
  * said by mltext.h and mlbyte.h.
+ *
+ * A record of ten bytes can reset all this, so a reset only touches what was
+ * used since the last one: a line when it is next needed, the rest by notes of
+ * what was used.
  */
 #ifndef ML_MIX_H
 #define ML_MIX_H
@@ -19,20 +23,28 @@
 #define ML_MIX_HEAVY ((1 << 20) - 64) /* largest weight: 16 */
 #define ML_MIX_AGES 256
 
+/* For a test: so many bytes were put into their first state by a reset. */
+#ifndef ML_CLEARS
+#define ML_CLEARS(n) ((void)0)
+#endif
+
 /* Weights of one kind of bytes, by the bit's number and the match's length,
  * and by the bits before it; and how chances came true. */
 struct ml_mixer {
 	int32_t by_bit[32][ML_MIX_IN], by_tree[256][ML_MIX_IN];
 	uint16_t came[256][33]; /* chance of a 1, by the bits before it */
 	uint16_t match[32]; /* chance that the match is right, by its length */
+	uint8_t seen[32]; /* bytes that were coded, a bit each */
 	uint8_t limit; /* bits after which a slot learns no slower */
 	uint8_t rate; /* of the weights */
 };
 
 struct ml_mix {
 	/* A line of 16 serves half a byte in one context. Chance of a 1 in
-	 * the high 22 bits, bits seen in the low 10. */
+	 * the high 22 bits, bits seen in the low 10. The first is no slot: a
+	 * line in which it is not `age` is as it was at first. */
 	uint32_t slot[1 << ML_MIX_BITS][16];
+	uint32_t age; /* resets */
 	struct ml_mixer text, byte;
 	int16_t stretch[4096];
 	uint16_t pace[ML_MIX_AGES]; /* 65536 / (n + 1.5) */
@@ -91,25 +103,40 @@ static inline uint32_t ml_mix_hash(uint32_t a, uint32_t b)
 static inline void ml_mixer_reset(struct ml_mixer *x, unsigned limit,
 	unsigned rate)
 {
-	unsigned i, j;
+	uint16_t came[33];
+	unsigned i, j, v;
 
-	for (j = 0; j < ML_MIX_IN; j++) {
-		for (i = 0; i < 32; i++)
-			x->by_bit[i][j] = 9800;
-		for (i = 0; i < 256; i++)
-			x->by_tree[i][j] = 9800;
-	}
-	for (i = 0; i < 256; i++)
-		for (j = 0; j < 33; j++)
-			x->came[i][j] = (uint16_t)(ml_mix_squash(
-				((int32_t)j - 16) * 128) * 16);
-	for (i = 0; i < 32; i++)
-		x->match[i] = 49152;
 	x->limit = (uint8_t)limit;
 	x->rate = (uint8_t)rate;
+	for (i = 0; i < sizeof x->seen && !x->seen[i]; i++)
+		;
+	if (i == sizeof x->seen)
+		return;
+	for (i = 0; i < 32; i++) {
+		for (j = 0; j < ML_MIX_IN; j++)
+			x->by_bit[i][j] = 9800;
+		x->match[i] = 49152;
+	}
+	ML_CLEARS(sizeof x->by_bit + sizeof x->match);
+	for (j = 0; j < 33; j++)
+		came[j] = (uint16_t)(ml_mix_squash(
+			((int32_t)j - 16) * 128) * 16);
+	/* of each byte the bits before each of its bits */
+	for (v = 0; v < 256; v++) {
+		if (!(x->seen[v >> 3] >> (v & 7) & 1))
+			continue;
+		for (i = (v | 256) >> 1; i; i >>= 1) {
+			for (j = 0; j < ML_MIX_IN; j++)
+				x->by_tree[i][j] = 9800;
+			memcpy(x->came[i], came, sizeof came);
+			ML_CLEARS(sizeof x->by_tree[i] + sizeof came);
+		}
+	}
+	memset(x->seen, 0, sizeof x->seen);
 }
 
-static inline void ml_mix_reset(struct ml_mix *x)
+/* What needs to be done only once; ml_mix_reset must follow. */
+static inline void ml_mix_first(struct ml_mix *x)
 {
 	int32_t d, i, j;
 
@@ -122,9 +149,21 @@ static inline void ml_mix_reset(struct ml_mix *x)
 		x->stretch[i] = 2047;
 	for (i = 0; i < ML_MIX_AGES; i++)
 		x->pace[i] = (uint16_t)(131072 / (2 * i + 3));
-	for (i = 0; i < 1 << ML_MIX_BITS; i++)
-		for (j = 0; j < 16; j++)
-			x->slot[i][j] = 1u << 31;
+	memset(x->text.seen, 255, sizeof x->text.seen);
+	memset(x->byte.seen, 255, sizeof x->byte.seen);
+	x->age = UINT32_MAX;
+}
+
+static inline void ml_mix_reset(struct ml_mix *x)
+{
+	unsigned i;
+
+	if (!++x->age) {
+		for (i = 0; i < 1u << ML_MIX_BITS; i++)
+			x->slot[i][0] = 0;
+		ML_CLEARS(sizeof x->slot);
+		x->age = 1;
+	}
 	ml_mixer_reset(&x->text, 60, 60);
 	ml_mixer_reset(&x->byte, 250, 28);
 }
@@ -132,11 +171,20 @@ static inline void ml_mix_reset(struct ml_mix *x)
 /* Finds the lines for the next half of the byte. */
 static inline void ml_mix_half(struct ml_mix *x)
 {
-	unsigned i;
+	unsigned i, j;
 
-	for (i = 0; i < x->n; i++)
-		x->line[i] = x->slot[ml_mix_hash(x->ctx[i], x->m) >>
+	for (i = 0; i < x->n; i++) {
+		uint32_t *l = x->slot[ml_mix_hash(x->ctx[i], x->m) >>
 			(32 - ML_MIX_BITS)];
+
+		x->line[i] = l;
+		if (l[0] == x->age)
+			continue;
+		l[0] = x->age;
+		for (j = 1; j < 16; j++)
+			l[j] = 1u << 31;
+		ML_CLEARS(sizeof x->slot[0]);
+	}
 }
 
 /* A byte begins: x->ctx, x->n, x->expect and x->sure have been set. */

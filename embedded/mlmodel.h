@@ -123,19 +123,76 @@ static inline const struct ml_layout *ml_layout_of(int cls)
 
 #define ML_LAY(s) ((s)->lay)
 
+/* So many chances from i on are as they were at first. */
+static void model_clear(struct ml_state *s, uint32_t i, uint32_t n)
+{
+	const uint32_t end = i + n, slow = s->lay->nprob;
+	uint8_t *age = s->lay->banks == 2 ?
+		(uint8_t *)(s->prob + 2 * slow) : NULL;
+
+	for (; i < end; i++) {
+		s->prob[i] = 0x8000;
+		if (!age)
+			continue;
+		s->prob[i + slow] = 0x8000;
+		age[i] = 0;
+	}
+}
+
+#if ML_DEC_CLASS >= 3
+/* The same of those that a set or the blocks have used: their age tells. */
+static void model_clear_used(struct ml_state *s, uint32_t i, uint32_t n)
+{
+	const uint8_t *age = (uint8_t *)(s->prob + 2 * s->lay->nprob);
+	const uint32_t end = i + n;
+	uint32_t k;
+	uint64_t any;
+
+	for (; i < end; i += k) {
+		k = end - i < sizeof any ? end - i : (uint32_t)sizeof any;
+		any = 0;
+		memcpy(&any, age + i, k);
+		if (any) {
+			model_clear(s, i, k);
+			ML_CLEARS(k * 5);
+		}
+	}
+	ML_CLEARS(n / 8); /* for the look at them */
+}
+
+/* A reset after the first one, in class full: only what was used. */
+static void model_clear_again(struct ml_state *s)
+{
+	const struct ml_layout *l = s->lay;
+	unsigned i;
+
+	model_clear(s, 0, l->setf);
+	model_clear(s, l->top, ML_NTOP);
+	ML_CLEARS((l->setf + ML_NTOP) * 5);
+	for (i = 0; i < l->pairs; i++)
+		if (s->used >> i & 1)
+			model_clear_used(s, l->setf + (uint32_t)l->pair * i,
+				l->pair);
+	if (s->used & 128)
+		model_clear_used(s, l->block, ML_B_NPROB);
+}
+#endif
+
 static void model_reset(struct ml_state *s, void *arena,
 	const struct ml_layout *l)
 {
-	uint32_t i, n = l->nprob * l->banks;
+#if ML_DEC_CLASS >= 3
+	/* a fresh state is all zeros */
+	const int again = s->mix && s->prob == arena && s->lay == l;
 
-	s->prob = arena;
-	s->lay = l;
-	for (i = 0; i < n; i++)
-		s->prob[i] = 0x8000;
-	if (l->banks == 2) {
-		uint8_t *age = (uint8_t *)(s->prob + n);
-		for (i = 0; i < l->nprob; i++)
-			age[i] = 0;
+	if (again)
+		model_clear_again(s);
+	else
+#endif
+	{
+		s->prob = arena;
+		s->lay = l;
+		model_clear(s, 0, l->nprob);
 	}
 	s->disp[0] = s->disp[1] = 0;
 	s->dist = 0;
@@ -152,7 +209,13 @@ static void model_reset(struct ml_state *s, void *arena,
 	if (l->mixed) {
 		size_t at = ((size_t)l->nprob * 5 + 7) / 8 * 8;
 
+		s->used = 0;
 		s->mix = (struct ml_mixed *)(void *)((uint8_t *)arena + at);
+		if (!again) {
+			ml_mix_first(&s->mix->mix);
+			ml_text_first(&s->mix->text);
+			ml_bytes_first(&s->mix->bytes);
+		}
 		ml_mix_reset(&s->mix->mix);
 		ml_text_reset(&s->mix->text);
 		ml_bytes_reset(&s->mix->bytes);
@@ -628,7 +691,9 @@ static unsigned model_mixed(ML_RC *rc, struct ml_mix *x, unsigned v)
 		y = rc_bit(rc, ml_mix_chance(x), v >> bit & 1);
 		ml_mix_learn(x, y);
 	}
-	return x->m & 255;
+	v = x->m & 255;
+	x->x->seen[v >> 3] = (uint8_t)(x->x->seen[v >> 3] | 1u << (v & 7));
+	return v;
 }
 
 /* An element t of type ML_TYPE_MIXED; b is the base's, if there is one. */
@@ -710,6 +775,9 @@ ML_INLINE void model_begin(struct ml_state *s, unsigned op, uint64_t at)
 		s->mix->text.run = 0;
 	else if (s->type == ML_TYPE_MIXED && op >= ML_OP_DIFF)
 		ml_bytes_begin(&s->mix->bytes, at, op == ML_OP_ALONE);
+	else if (op >= ML_OP_DIFF)
+		s->used = (uint8_t)(s->used | 1u << (s->set < s->lay->pairs ?
+			s->set : 0) | (s->type >= ML_TYPE_BLOCK ? 128 : 0));
 #else
 	(void)s, (void)op, (void)at;
 #endif
