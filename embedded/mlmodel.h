@@ -225,9 +225,10 @@ static void model_reset(struct ml_state *s, void *arena,
 
 /* 65536 / (n + 1.5): the slow bank learns at first as fast as counting. */
 #define ML_AGE_MAX 126
+#define ML_AGE_CALM 254
 ML_INLINE uint32_t model_rate(unsigned age)
 {
-	static const uint16_t rate[ML_AGE_MAX + 1] = {
+	static const uint16_t rate[ML_AGE_CALM + 1] = {
 		43691, 26214, 18725, 14564, 11916, 10082, 8738, 7710, 6899,
 		6242, 5699, 5243, 4855, 4520, 4228, 3972, 3745, 3542, 3361,
 		3197, 3048, 2913, 2789, 2675, 2570, 2473, 2383, 2300, 2222,
@@ -235,13 +236,43 @@ ML_INLINE uint32_t model_rate(unsigned age)
 		1618, 1579, 1542, 1507, 1473, 1440, 1409, 1380, 1351, 1324,
 		1298, 1273, 1248, 1225, 1202, 1181, 1160, 1140, 1120, 1101,
 		1083, 1066, 1049, 1032, 1016, 1001, 986, 971, 957, 943, 930,
-		917, 904, 892, 880, 868, 857, 846, 835, 824, 814, 804, 794,
-		785, 776, 767, 758, 749, 741, 732, 724, 716, 708, 701, 694,
-		686, 679, 672, 665, 659, 652, 646, 639, 633, 627, 621, 615,
-		610, 604, 599, 593, 588, 583, 577, 572, 567, 563, 558, 553,
-		548, 544, 539, 535, 531, 526, 522, 518, 514
+		917, 904, 892, 880, 868, 857, 846, 835, 824, 814, 804, 794, 785,
+		776, 767, 758, 749, 741, 732, 724, 716, 708, 701, 694, 686, 679,
+		672, 665, 659, 652, 646, 639, 633, 627, 621, 615, 610, 604, 599,
+		593, 588, 583, 577, 572, 567, 563, 558, 553, 548, 544, 539, 535,
+		531, 526, 522, 518, 514, 510, 506, 502, 498, 495, 491, 487, 484,
+		480, 477, 473, 470, 466, 463, 460, 457, 454, 450, 447, 444, 441,
+		438, 435, 433, 430, 427, 424, 421, 419, 416, 413, 411, 408, 406,
+		403, 401, 398, 396, 394, 391, 389, 387, 384, 382, 380, 378, 376,
+		373, 371, 369, 367, 365, 363, 361, 359, 357, 355, 353, 351, 350,
+		348, 346, 344, 342, 340, 339, 337, 335, 334, 332, 330, 329, 327,
+		325, 324, 322, 320, 319, 317, 316, 314, 313, 311, 310, 308, 307,
+		306, 304, 303, 301, 300, 299, 297, 296, 295, 293, 292, 291, 289,
+		288, 287, 286, 284, 283, 282, 281, 279, 278, 277, 276, 275, 274,
+		272, 271, 270, 269, 268, 267, 266, 265, 264, 263, 262, 261, 260,
+		259, 258, 257
 	};
 	return rate[age];
+}
+
+/* One bit by the chances f and g and their age; calm: they change less. */
+ML_INLINE unsigned model_two(ML_RC *rc, uint16_t *f, uint16_t *g, uint8_t *age,
+	unsigned calm, unsigned y)
+{
+	const uint32_t r = model_rate(*age), half = calm << 15;
+	const unsigned by = 4 + calm;
+
+	y = rc_bit(rc, calm ? ((uint32_t)*f + 3u * *g) >> 2 :
+		((uint32_t)*f + *g) >> 1, y);
+	*age = (uint8_t)(*age + (*age < (calm ? ML_AGE_CALM : ML_AGE_MAX)));
+	if (y) {
+		*f = (uint16_t)(*f - (*f >> by));
+		*g = (uint16_t)(*g - ((*g * r + half) >> 16));
+	} else {
+		*f = (uint16_t)(*f + ((0xffffu - *f) >> by));
+		*g = (uint16_t)(*g + (((0xffffu - *g) * r + half) >> 16));
+	}
+	return y;
 }
 
 /* One bit by chance number i. */
@@ -250,22 +281,9 @@ ML_INLINE unsigned model_bit(ML_RC *rc, struct ml_state *s, uint32_t i,
 {
 	uint16_t *f = s->prob + i;
 
-	if (ML_LAY(s)->banks == 2) {
-		uint16_t *g = f + ML_LAY(s)->nprob;
-		uint8_t *age = (uint8_t *)(s->prob + 2 * ML_LAY(s)->nprob) + i;
-		uint32_t r = model_rate(*age);
-
-		y = rc_bit(rc, ((uint32_t)*f + *g) >> 1, y);
-		*age = (uint8_t)(*age + (*age < ML_AGE_MAX));
-		if (y) {
-			*f = (uint16_t)(*f - (*f >> 4));
-			*g = (uint16_t)(*g - (*g * r >> 16));
-		} else {
-			*f = (uint16_t)(*f + ((0xffffu - *f) >> 4));
-			*g = (uint16_t)(*g + ((0xffffu - *g) * r >> 16));
-		}
-		return y;
-	}
+	if (ML_LAY(s)->banks == 2)
+		return model_two(rc, f, f + ML_LAY(s)->nprob, (uint8_t *)
+			(s->prob + 2 * ML_LAY(s)->nprob) + i, 0, y);
 	y = rc_bit(rc, *f, y);
 	if (y)
 		*f = (uint16_t)(*f - (*f >> 5));
@@ -714,6 +732,16 @@ static unsigned model_mixed_elem(ML_RC *rc, struct ml_state *s, uint64_t at,
 #endif
 
 #if ML_DEC_CLASS >= 3
+/* A bit of a block: its numbers hardly change their ways. */
+ML_INLINE unsigned model_calm(ML_RC *rc, struct ml_state *s, uint32_t i,
+	unsigned y)
+{
+	uint16_t *f = s->prob + i;
+
+	return model_two(rc, f, f + ML_LAY(s)->nprob, (uint8_t *)
+		(s->prob + 2 * ML_LAY(s)->nprob) + i, 1, y);
+}
+
 /* A number v of a block: how far it is from pred, towards the nearer border
  * or not. */
 static unsigned model_off(ML_RC *rc, struct ml_state *s, uint32_t at,
@@ -723,17 +751,17 @@ static unsigned model_off(ML_RC *rc, struct ml_state *s, uint32_t at,
 	unsigned neg = v < pred, m = neg ? pred - v : v - pred, k, n, y, i;
 
 	*off = 0;
-	if (!model_bit(rc, s, at, m != 0))
+	if (!model_calm(rc, s, at, m != 0))
 		return pred;
-	neg = model_bit(rc, s, at + 1, neg ^ low) ^ low;
+	neg = model_calm(rc, s, at + 1, neg ^ low) ^ low;
 	k = model_bits(m); /* 1 to 8 */
-	for (i = 1; i < width && model_bit(rc, s, at + 1 + i, i < k); i++)
+	for (i = 1; i < width && model_calm(rc, s, at + 1 + i, i < k); i++)
 		;
 	k = i;
 	y = 1;
 	for (n = k - 1, i = 0; n && i < 3; i++) {
 		n--;
-		y = y * 2 + model_bit(rc, s, at + 9 + (k - 1) * 7 + y,
+		y = y * 2 + model_calm(rc, s, at + 9 + (k - 1) * 7 + y,
 			m >> n & 1);
 	}
 	m = y << n | (n ? (unsigned)model_raw(rc, n, m & ((1u << n) - 1)) : 0);

@@ -402,6 +402,17 @@ static inline unsigned ml_b_level(unsigned avg)
 		avg < 48 ? 4 : avg < 72 ? 5 : avg < 112 ? 6 : 7;
 }
 
+/* The largest weight of a run has the least or the greatest code, and often
+ * keeps it: whether p, or the base's b, is such a one. */
+static inline unsigned ml_b_place(const struct ml_bform_info *f, unsigned p,
+	unsigned b)
+{
+	const unsigned max = (1u << f->qbits) - 1;
+	const unsigned least = f->qbits == 8; /* GGML's go from -127 on */
+
+	return p <= least ? 0 : p == max ? 1 : b <= least || b == max ? 2 : 3;
+}
+
 /* A number's width, prediction, distance from a border (0..8, *low when it is
  * the lower one) and row. Called in order of the steps. */
 static inline unsigned ml_qblock_expect(struct ml_qblock *k, enum ml_b_what what,
@@ -434,10 +445,17 @@ static inline unsigned ml_qblock_expect(struct ml_qblock *k, enum ml_b_what what
 	*pred = ml_b_predict(&k->line, b[i], max, &c);
 	*low = c < 8;
 	near = c < 8 ? 8 - c : c - 8;
-	if (what == ML_B_Q)
-		*row += (near * 4 + (*pred * 4 >> w)) * ML_B_LEVELS + a;
-	else
+	if (what == ML_B_Q) {
+		const unsigned place = ml_b_place(f, *pred, b[i]);
+
+		if (place == !*low) { /* beyond it there is no code */
+			near = 0;
+			*low = 0;
+		}
+		*row += (near * 4 + place) * ML_B_LEVELS + a;
+	} else {
 		*row += ML_B_ROWS_Q + near * 2 + (what == ML_B_N);
+	}
 	return w;
 }
 

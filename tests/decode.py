@@ -194,7 +194,7 @@ def make_stretch():
 
 
 STRETCH = make_stretch()
-RATE = [(2 * 131072 + 2 * t + 3) // (2 * (2 * t + 3)) for t in range(127)]
+RATE = [(2 * 131072 + 2 * t + 3) // (2 * (2 * t + 3)) for t in range(255)]
 
 
 class Coder:
@@ -311,15 +311,19 @@ class Model(Coder):
 
     def bit(self, i):
         f, g, t = self.f, self.g, self.t
-        bit = self.split(f[i] + g[i] >> 1)
+        block = self.lay.block
+        calm = block is not None and block <= i < block + 42768
+        p = f[i] + 3 * g[i] >> 2 if calm else f[i] + g[i] >> 1
+        by, half, most = (5, 0x8000, 254) if calm else (4, 0, 126)
+        bit = self.split(p)
         r = RATE[t[i]]
         if bit:
-            f[i] -= f[i] >> 4
-            g[i] -= g[i] * r >> 16
+            f[i] -= f[i] >> by
+            g[i] -= g[i] * r + half >> 16
         else:
-            f[i] += 0xFFFF - f[i] >> 4
-            g[i] += (0xFFFF - g[i]) * r >> 16
-        if t[i] < 126:
+            f[i] += 0xFFFF - f[i] >> by
+            g[i] += (0xFFFF - g[i]) * r + half >> 16
+        if t[i] < most:
             t[i] += 1
         return bit
 
@@ -1116,7 +1120,13 @@ class BlockReader:
             for i in range(run * self.per, (run + 1) * self.per):
                 if b:
                     p, low, near = self.near(by, at, b.codes[i], self.bits)
-                    row = (near * 4 + (p * 4 >> self.bits)) * 8 + self.level()
+                    low_end, high = self.bits == 8, (1 << self.bits) - 1
+                    place = (0 if p <= low_end else 1 if p == high else
+                             2 if b.codes[i] <= low_end or
+                             b.codes[i] == high else 3)
+                    if place == 0 and low or place == 1 and not low:
+                        near, low = 0, False
+                    row = (near * 4 + place) * 8 + self.level()
                 else:
                     p, low = self.zero or 1 << self.bits - 1, False
                     row = 306 + self.level()

@@ -10,8 +10,9 @@
  * The model: elements as integers in monotone order; the class (bit length) of
  * the difference in the context of the base's exponent, for integers of the
  * base's highest bits; the sign; three bits under the leading one in the
- * context of the class; the rest as it is. Codes of q8_0 and q4_0 in the
- * context of where the base's weight lies on the new scale. Ideal is the
+ * context of the class; the rest as it is. Of GGML's blocks
+ * scales, minima and codes in the context of where what the base has lies on the
+ * new scale. Ideal is the
  * coder: every symbol costs -log2 of its share of those seen so far in its
  * context, in floating point, and counts are never forgotten or rounded.
  *
@@ -25,6 +26,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "ideal_blocks.h"
 
 #define CLASSES 65
 #define START .2 /* the count that an unseen symbol begins with */
@@ -41,7 +44,9 @@ enum { ANEW, LASTING, MODELS };
 struct kind {
 	const char *name;
 	unsigned width, ebits;
-	size_t sign, next, next_ctx, code; /* in the array; classes are at 0 */
+	/* in the array; classes are at 0 */
+	size_t sign, next, next_ctx, code, scale, minimum;
+	const struct form *form;
 	struct model m[MODELS];
 };
 
@@ -55,8 +60,10 @@ static struct kind kinds[] = {
 	{.name = "i8", .width = 8},
 	{.name = "i16", .width = 16},
 	{.name = "i32", .width = 32},
-	{.name = "q8_0", .width = 8},
-	{.name = "q4_0", .width = 4},
+	{.name = "q8_0"}, {.name = "q4_0"}, {.name = "q4_1"},
+	{.name = "q5_0"}, {.name = "q5_1"}, {.name = "q2_k"},
+	{.name = "q3_k"}, {.name = "q4_k"}, {.name = "q5_k"},
+	{.name = "q6_k"},
 };
 
 static void *room(size_t n, size_t size)
@@ -153,32 +160,66 @@ static double half(uint64_t v)
 	return ldexp(v >> 15 ? -m : m, (e ? e : 1) - 25);
 }
 
-/* The 32 codes of a block, behind its scale. */
-static void codes(const struct kind *k, struct model *o, const uint8_t *b,
+/* A number of w bits that was y, and would be x on the new scale, is z; the
+ * context is how near x lies to the border to the next. */
+static void number(double *c, struct model *o, unsigned w, double x,
+	unsigned z)
+{
+	const unsigned mask = (1u << w) - 1;
+	double bits;
+	int p;
+
+	x = x < 0 ? 0 : x > mask ? mask : x;
+	p = (int)floor(x + .5);
+	bits = cost(c + (unsigned)floor((x + .5 - p) * 16) * (mask + 2),
+		(z - (unsigned)p) & mask, mask + 1);
+	o->plain += bits;
+	o->ctx += bits;
+}
+
+/* What the codes of run i are times, and what is added. */
+static double run(const struct form *f, const uint8_t *p, unsigned i,
+	double *add)
+{
+	double d = half(load(p + f->d, 16));
+
+	*add = f->m < 0 ? 0 : half(load(p + f->m, 16)) * f->sign;
+	if (f->nbits)
+		*add *= f->min(p, i);
+	if (f->sbits)
+		d *= (int)f->scale(p, i) - (int)f->soff;
+	return d;
+}
+
+/* A block but for its f16: scales and minima by how the f16 changed, codes by
+ * where the base's weights lie then. */
+static void block(const struct kind *k, struct model *o, const uint8_t *b,
 	const uint8_t *t)
 {
-	const unsigned w = k->width, mask = (1u << w) - 1;
-	const int bottom = -(1 << (w - 1));
-	const double db = half(load(b, 16)), dt = half(load(t, 16));
-	double x, bits;
-	unsigned i;
-	int y, z, p;
+	const struct form *f = k->form;
+	const double db = half(load(b + f->d, 16)), dt = half(load(t + f->d, 16));
+	double mb, mt, sb, st, x;
+	unsigned i, y;
 
-	for (i = 0; i < 32; i++) {
-		if (w == 8) {
-			y = (int8_t)b[2 + i];
-			z = (int8_t)t[2 + i];
-		} else {
-			y = (b[2 + i % 16] >> 4 * (i / 16) & 15) - 8;
-			z = (t[2 + i % 16] >> 4 * (i / 16) & 15) - 8;
-		}
-		x = dt != 0 ? y * db / dt : y;
-		x = x < bottom ? bottom : x > -1 - bottom ? -1 - bottom : x;
-		p = (int)floor(x + .5);
-		bits = cost(o->n + k->code + (unsigned)floor((x + .5 - p) *
-			16) * (mask + 2), (unsigned)(z - p) & mask, mask + 1);
-		o->plain += bits;
-		o->ctx += bits;
+	for (i = 0; f->sbits && i < f->codes / f->run; i++) {
+		x = (int)f->scale(b, i) - (int)f->soff;
+		x = (dt != 0 ? x * db / dt : x) + f->soff;
+		number(o->n + k->scale, o, f->sbits, x, f->scale(t, i));
+	}
+	for (i = 0; f->nbits && i < f->codes / f->run; i++) {
+		mb = half(load(b + f->m, 16));
+		mt = half(load(t + f->m, 16));
+		x = f->min(b, i);
+		x = mt != 0 ? x * mb / mt : x;
+		number(o->n + k->minimum, o, f->nbits, x, f->min(t, i));
+	}
+	for (i = 0; i < f->codes; i++) {
+		sb = run(f, b, i / f->run, &mb);
+		st = run(f, t, i / f->run, &mt);
+		y = f->code(b, i);
+		x = st != 0 ? (sb * ((int)y - (int)f->off) + mb - mt) / st +
+			f->off : y;
+		number(o->n + k->code, o, f->bits, x, f->code(t, i));
 	}
 }
 
@@ -188,7 +229,7 @@ static struct kind *find(const char *name)
 	struct kind *k;
 	size_t i, n;
 
-	if (!strncmp(name, "ggml_f", 6)) /* plain tensors of a GGUF */
+	if (!strncmp(name, "ggml_", 5)) /* plain tensors of a GGUF */
 		name += 5;
 	for (i = 0; i < all && strcmp(kinds[i].name, name) != 0; i++)
 		;
@@ -202,17 +243,22 @@ static struct kind *find(const char *name)
 	k->next = k->sign + CLASSES * 3;
 	k->next_ctx = k->next + CLASSES * 8 * 3;
 	k->code = k->next_ctx + n * CLASSES * 8 * 3;
+	for (i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
+		if (!strcmp(forms[i].name, name))
+			k->form = &forms[i];
+	k->scale = k->code + 16 * 257;
+	k->minimum = k->scale + 16 * 257;
 	for (i = 0; i < MODELS; i++) {
-		k->m[i].size = k->code + 16 * 257;
+		k->m[i].size = k->minimum + 16 * 257;
 		k->m[i].n = room(k->m[i].size, sizeof(double));
 	}
 	return k;
 }
 
-/* Bytes of a tensor by the best model: of a number at the begin of every unit,
- * or of the codes behind it. */
+/* Bytes of a tensor by the best model: of a number that lies at `in` of every
+ * unit, or of blocks but for such numbers. */
 static double tensor(struct kind *k, const uint8_t *b, const uint8_t *t,
-	size_t n, size_t unit, int coded)
+	size_t n, size_t unit, size_t in)
 {
 	double best = INFINITY;
 	struct model *o;
@@ -225,11 +271,11 @@ static double tensor(struct kind *k, const uint8_t *b, const uint8_t *t,
 			memset(o->n, 0, o->size * sizeof(double));
 		o->plain = o->ctx = 0;
 		for (at = 0; at + unit <= n; at += unit)
-			if (coded)
-				codes(k, o, b + at, t + at);
+			if (k->form)
+				block(k, o, b + at, t + at);
 			else
-				element(k, o, load(b + at, k->width),
-					load(t + at, k->width));
+				element(k, o, load(b + at + in, k->width),
+					load(t + at + in, k->width));
 		best = fmin(best, fmin(o->plain, o->ctx));
 	}
 	return best / 8;
@@ -259,9 +305,10 @@ static uint8_t *file(const char *path, size_t *n)
 int main(int argc, char **argv)
 {
 	unsigned long long bo, to, n;
-	struct kind *k, *scale;
+	const struct form *f;
 	uint8_t *old, *new;
-	size_t nold, nnew, unit;
+	size_t nold, nnew;
+	struct kind *k;
 	char name[32];
 	double bytes;
 
@@ -278,11 +325,15 @@ int main(int argc, char **argv)
 			fprintf(stderr, "ideal: bad line: %s\n", name);
 			return 1;
 		}
-		scale = name[0] == 'q' ? find("f16") : NULL;
-		unit = scale ? 2 + 4 * k->width : k->width / 8;
-		bytes = tensor(k, old + bo, new + to, n, unit, scale != NULL);
-		if (scale)
-			bytes += tensor(scale, old + bo, new + to, n, unit, 0);
+		f = k->form;
+		bytes = tensor(k, old + bo, new + to, n,
+			f ? f->bytes : k->width / 8, 0);
+		if (f)
+			bytes += tensor(find("f16"), old + bo, new + to, n,
+				f->bytes, (size_t)f->d);
+		if (f && f->m >= 0)
+			bytes += tensor(find("f16"), old + bo, new + to, n,
+				f->bytes, (size_t)f->m);
 		printf("%.2f\n", bytes);
 	}
 	return 0;

@@ -11,7 +11,7 @@ import struct
 import sys
 
 SHAPES = ([(256, 64)] + [(64, 64), (64, 192), (192, 64), (64,)] * 3 +
-          [(256, 64)])
+          [(256, 64)]) * 2
 
 
 def rounded(x, ebits, mbits):
@@ -41,6 +41,54 @@ FORMS = {
 }
 
 
+def half(x):
+    return struct.unpack("<e", struct.pack("<e", x))[0]
+
+
+def nearest(v, most, least=0):
+    return max(least, min(most, round(v)))
+
+
+def pairs(q, half):
+    """Codes of four bits, as GGML packs them: low halves, then high ones."""
+    return bytes(q[i + j] | q[i + half + j] << 4
+                 for i in range(0, len(q), 2 * half) for j in range(half))
+
+
+def bits(q, n, step, width, at):
+    """Some bits of codes that are `step` apart, in n bytes."""
+    return bytes(sum((q[i + k * step] >> at & (1 << width) - 1) << k * width
+                     for k in range(8 // width)) for i in range(n))
+
+
+def signed(x, run, most, smost):
+    """d, scales and codes of weights about 0, a scale for each run."""
+    scales = [max(x[i:i + run], key=abs) / -most
+              for i in range(0, len(x), run)]
+    if not smost:
+        d = half(scales[0])
+        return d, [], [nearest(v / d + most, 2 * most - 1) if d else most
+                       for v in x]
+    d = half(max(scales, key=abs) / -smost)
+    s = [nearest(v / d, smost - 1, -smost) if d else 0 for v in scales]
+    return d, s, [nearest(v / (d * s[i // run]) + most, 2 * most - 1)
+                  if d * s[i // run] else most for i, v in enumerate(x)]
+
+
+def affine(x, run, most, smost):
+    """d, m, scales, minima and codes of weights above a minimum."""
+    low = [min(0, *x[i:i + run]) for i in range(0, len(x), run)]
+    scales = [(max(x[i:i + run]) - v) / most
+              for i, v in zip(range(0, len(x), run), low)]
+    d = half(max(scales) / smost)
+    m = half(-min(low) / smost)
+    s = [nearest(v / d, smost) if d else 0 for v in scales]
+    n = [nearest(-v / m, smost) if m else 0 for v in low]
+    return d, m, s, n, [
+        nearest((v + m * n[i // run]) / (d * s[i // run]), most)
+        if d * s[i // run] else 0 for i, v in enumerate(x)]
+
+
 def q8_0(x):
     d = max(map(abs, x)) / 127
     return struct.pack("<e32b", d, *(round(v / d) if d else 0 for v in x))
@@ -49,11 +97,73 @@ def q8_0(x):
 def q4_0(x):
     d = max(x, key=abs) / -8
     q = [min(15, int(v / d + 8.5)) if d else 8 for v in x]
-    return struct.pack("<e16B", d, *(a | b << 4
-                                     for a, b in zip(q[:16], q[16:])))
+    return struct.pack("<e", d) + pairs(q, 16)
 
 
-BLOCKS = {"Q8_0": (8, q8_0), "Q4_0": (2, q4_0)}
+def q5_0(x):
+    d, _, q = signed(x, 32, 16, 0)
+    high = sum((v >> 4) << i for i, v in enumerate(q))
+    return struct.pack("<eI", d, high) + pairs([v & 15 for v in q], 16)
+
+
+def q4_1(x):
+    d, m, _, _, q = affine(x, 32, 15, 1)
+    return struct.pack("<ee", d, -m) + pairs(q, 16)
+
+
+def q5_1(x):
+    d, m, _, _, q = affine(x, 32, 31, 1)
+    high = sum((v >> 4) << i for i, v in enumerate(q))
+    return struct.pack("<eeI", d, -m, high) + pairs([v & 15 for v in q], 16)
+
+
+def twelve(s, n):
+    """Eight scales and eight minima of six bits in twelve bytes."""
+    return bytes([s[i] & 63 | s[i + 4] >> 4 << 6 for i in range(4)] +
+                 [n[i] & 63 | n[i + 4] >> 4 << 6 for i in range(4)] +
+                 [s[i + 4] & 15 | (n[i + 4] & 15) << 4 for i in range(4)])
+
+
+def q2_k(x):
+    d, m, s, n, q = affine(x, 16, 3, 15)
+    return (bytes(a | b << 4 for a, b in zip(s, n)) +
+            bits(q[:128], 32, 32, 2, 0) + bits(q[128:], 32, 32, 2, 0) +
+            struct.pack("<ee", d, m))
+
+
+def q3_k(x):
+    d, s, q = signed(x, 16, 4, 32)
+    s = [v + 32 for v in s]
+    return (bits(q, 32, 32, 1, 2) + bits(q[:128], 32, 32, 2, 0) +
+            bits(q[128:], 32, 32, 2, 0) +
+            bytes(s[i] & 15 | (s[i + 8] & 15) << 4 for i in range(8)) +
+            bytes(sum((s[i + 4 * k] >> 4) << 2 * k for k in range(4))
+                  for i in range(4)) + struct.pack("<e", d))
+
+
+def q4_k(x):
+    d, m, s, n, q = affine(x, 32, 15, 63)
+    return struct.pack("<ee", d, m) + twelve(s, n) + pairs(q, 32)
+
+
+def q5_k(x):
+    d, m, s, n, q = affine(x, 32, 31, 63)
+    return (struct.pack("<ee", d, m) + twelve(s, n) +
+            bits(q, 32, 32, 1, 4) + pairs([v & 15 for v in q], 32))
+
+
+def q6_k(x):
+    d, s, q = signed(x, 16, 32, 128)
+    low = [v & 15 for v in q]
+    return (pairs(low, 64) + bits(q[:128], 32, 32, 2, 4) +
+            bits(q[128:], 32, 32, 2, 4) + struct.pack("<16be", *s, d))
+
+
+# GGML's number of the type, weights of a block
+BLOCKS = {"Q8_0": (8, 32, q8_0), "Q4_0": (2, 32, q4_0), "Q4_1": (3, 32, q4_1),
+          "Q5_0": (6, 32, q5_0), "Q5_1": (7, 32, q5_1), "Q2_K": (10, 256, q2_k),
+          "Q3_K": (11, 256, q3_k), "Q4_K": (12, 256, q4_k),
+          "Q5_K": (13, 256, q5_k), "Q6_K": (14, 256, q6_k)}
 
 
 def weights():
@@ -85,13 +195,15 @@ def save(path, dtype, tensors):
 
 
 def save_blocks(path, dtype, tensors):
-    number, form = BLOCKS[dtype]
+    number, size, form = BLOCKS[dtype]
+    tensors = [t for t in tensors if len(t) % size == 0]
     info, data = b"", b""
     for i, t in enumerate(tensors):
         name = b"t%d" % i
         info += struct.pack("<Q", len(name)) + name + struct.pack(
             "<IQIQ", 1, len(t), number, len(data))
-        data += b"".join(form(t[j:j + 32]) for j in range(0, len(t), 32))
+        data += b"".join(form(t[j:j + size])
+                         for j in range(0, len(t), size))
         data += bytes(-len(data) % 32)
     head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), 0) + info
     with open(path, "wb") as f:

@@ -89,6 +89,38 @@ tensors = lambda b, f, z, s: [("b", "BF16", pack("H", b)),
 	f)), ("s", "BF16", pack("H", s)), ("z", "BF16", pack("H", z))]
 write("planes", st(tensors(bf, flo, bf, bf), "one"),
 	st(tensors(drift(bf, 3), drift(flo, 99), zero, few), "two"))
+
+
+def gguf(tensors):
+	info, data = b"", b""
+	for i, (number, n, b) in enumerate(tensors):
+		name = b"t%d" % i
+		info += struct.pack("<Q", len(name)) + name + struct.pack(
+			"<IQIQ", 1, n, number, len(data))
+		data += b + bytes(-len(b) % 32)
+	head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), 0) + info
+	return head + bytes(-len(head) % 32) + data
+
+
+# GGML's number, weights and bytes of a block, where its f16 lie
+old, new = [], []
+for number, n, size, at in ((12, 256, 144, (0, 2)), (13, 256, 176, (0, 2)),
+		(14, 256, 210, (208,)), (11, 256, 110, (108,)),
+		(10, 256, 84, (80, 82)), (3, 32, 20, (0, 2)),
+		(6, 32, 22, (0,)), (7, 32, 24, (0, 2)), (2, 32, 18, (0,)),
+		(8, 32, 34, (0,))):
+	b, t = b"", b""
+	for _ in range(1152 // size):
+		p = bytearray(rnd(256) for _ in range(size))
+		q = bytearray(v ^ 1 << rnd(8) if rnd(9) == 0 else v for v in p)
+		for i in at:
+			h = 0x2000 + rnd(0x400) + 0x8000 * (rnd(9) == 0)
+			p[i:i + 2] = struct.pack("<H", h)
+			q[i:i + 2] = struct.pack("<H", h + rnd(30))
+		b, t = b + p, t + q
+	old.append((number, 1152 // size * n, b))
+	new.append((number, 1152 // size * n, t))
+write("blocks", gguf(old), gguf(new))
 END
 
 # key FILE: its line of a vector.
@@ -101,7 +133,7 @@ key() {
 if [ "${1-}" != pin ]; then
 	rm -f "$here"/good/range-*.hex "$here"/stream/*.hex
 	mkdir -p "$here/stream"
-	for n in model same text empty run swapped zip; do
+	for n in model same text empty run swapped zip blocks; do
 		for c in nano micro full; do
 			ml-diff -c $c $n.base $n.target >patch
 			{
@@ -182,7 +214,7 @@ fi
 
 # ===== what the encoder writes ==========================================
 
-for n in model same text empty run swapped zip; do
+for n in model same text empty run swapped zip blocks; do
 	for c in nano micro full; do
 		printf '%s  %s %s\n' "$(ml-diff -c $c $n.base $n.target |
 			sha256sum | cut -c 1-64)" "$n" $c
