@@ -11,6 +11,7 @@
 
 #include "bytes.h"
 #include "cast.h"
+#include "mlcast.h"
 
 static const struct {
 	uint8_t bytes, elems;
@@ -79,137 +80,7 @@ int ml_cast_legal(const struct ml_cast *c, uint64_t size)
 		c->inner >= 1 : c->nscale == 0;
 }
 
-/* ===== floats by hand =================================================== */
-
-/* (-1)^neg * m * 2^e; m is 0 or has 24 bits. */
-struct num {
-	int neg, e;
-	uint32_t m;
-};
-
-/* m > 0, with `more` behind it, to 24 bits: to nearest, ties to even. */
-static struct num rounded(int neg, uint64_t m, int e, int more)
-{
-	struct num r = {neg, e, 0};
-	uint64_t half, rest;
-	unsigned k = 0;
-
-	if (!m)
-		return r;
-	while (m >> (24 + k))
-		k++;
-	if (k) {
-		half = UINT64_C(1) << (k - 1);
-		rest = m & (2 * half - 1);
-		m >>= k;
-		if (rest > half || (rest == half && (more || (m & 1))))
-			m++;
-		e += (int)k;
-		if (m >> 24) {
-			m >>= 1;
-			e++;
-		}
-	}
-	while (!(m >> 23)) {
-		m <<= 1;
-		e--;
-	}
-	r.m = (uint32_t)m;
-	r.e = e;
-	return r;
-}
-
-static struct num from_f32(uint32_t v)
-{
-	const unsigned e = v >> 23 & 255;
-	const uint32_t m = (v & 0x7fffff) | (e ? 0x800000u : 0);
-
-	return rounded((int)(v >> 31), m, (int)(e ? e : 1) - 150, 0);
-}
-
-static struct num times(struct num a, struct num b)
-{
-	return rounded(a.neg ^ b.neg, (uint64_t)a.m * b.m, a.e + b.e, 0);
-}
-
-/* b is not 0 */
-static struct num over(struct num a, struct num b)
-{
-	const uint64_t n = (uint64_t)a.m << 38;
-
-	return rounded(a.neg ^ b.neg, n / b.m, a.e - 38 - b.e, n % b.m != 0);
-}
-
-/* To a format of mb bits of mantissa and a bias, without its sign. */
-static unsigned encode(struct num x, unsigned mb, int bias, unsigned top)
-{
-	const unsigned inf = top << mb;
-	int e = x.e + 23 + bias; /* the exponent field of a normal number */
-	unsigned drop = 23 - mb;
-	uint32_t half, rest, m = x.m;
-
-	if (!m)
-		return 0;
-	if (e >= (int)top)
-		return inf;
-	if (e < 1) {
-		if (1 - e > 24)
-			return 0;
-		drop += (unsigned)(1 - e);
-		e = 0;
-	}
-	if (drop > 31)
-		return 0;
-	if (drop) {
-		half = UINT32_C(1) << (drop - 1);
-		rest = m & (2 * half - 1);
-		m >>= drop;
-		m += rest > half || (rest == half && (m & 1));
-	}
-	/* the leading one, where there is one, counts in the exponent */
-	return (unsigned)((uint32_t)(e ? e - 1 : 0) << mb) + m;
-}
-
-static unsigned f16_of(struct num x)
-{
-	return (x.neg ? 0x8000u : 0) | encode(x, 10, 15, 31);
-}
-
-static uint32_t f32_of_f16(unsigned v)
-{
-	const unsigned e = v >> 10 & 31;
-	uint32_t m = v & 1023, sign = (uint32_t)(v & 0x8000) << 16;
-	unsigned k = 0;
-
-	if (e == 31)
-		return sign | 0x7f800000 | m << 13;
-	if (e)
-		return sign | (e + 112) << 23 | m << 13;
-	if (!m)
-		return sign;
-	while (!(m & 1024)) {
-		m <<= 1;
-		k++;
-	}
-	return sign | (113 - k) << 23 | (m & 1023) << 13;
-}
-
-static unsigned bf16_of_f32(uint32_t v)
-{
-	if ((v & 0x7fffffff) > 0x7f800000)
-		return v >> 16 | 64;
-	return (v + 0x7fff + (v >> 16 & 1)) >> 16;
-}
-
-static unsigned f16_of_f32(uint32_t v)
-{
-	const unsigned sign = v >> 16 & 0x8000;
-
-	if ((v & 0x7fffffff) >= 0x7f800000)
-		return sign | 0x7c00 | (v & 0x7fffff ? 0x200 | (v >> 13 & 1023) :
-			0);
-	return f16_of(from_f32(v));
-}
+/* ===== numbers ========================================================== */
 
 static uint32_t f32_of_f64(uint64_t v)
 {
@@ -220,7 +91,7 @@ static uint32_t f32_of_f64(uint64_t v)
 
 	if (e == 2047)
 		return sign | 0x7f800000 | (uint32_t)(m >> 29 & 0x7fffff);
-	return sign | encode(rounded(0, m, (int)(e ? e : 1) - 1075, 0), 23,
+	return sign | ml_num_bits(ml_num_round(0, m, (int)(e ? e : 1) - 1075, 0), 23,
 		127, 255);
 }
 
@@ -229,79 +100,16 @@ static uint32_t load(unsigned type, const uint8_t *p)
 {
 	switch (type) {
 	case ML_C_F32: return ml_load32(p);
-	case ML_C_F16: return f32_of_f16(ml_load16(p));
+	case ML_C_F16: return ml_cast_of_f16(ml_load16(p));
 	case ML_C_BF16: return (uint32_t)ml_load16(p) << 16;
 	case ML_C_I8: return *p; /* not a f32, but see scaled() */
 	default: return f32_of_f64(ml_load64(p));
 	}
 }
 
-/* To the nearest integer, ties away from 0; at most 2^30. */
-static int32_t nearest(struct num x)
-{
-	int64_t v;
-
-	if (!x.m || x.e < -25)
-		return 0;
-	v = x.e > 7 ? INT64_C(1) << 30 : x.e >= 0 ? (int64_t)x.m << x.e :
-		(x.m + (INT64_C(1) << (-x.e - 1))) >> -x.e;
-	v = v > INT64_C(1) << 30 ? INT64_C(1) << 30 : v;
-	return (int32_t)(x.neg ? -v : v);
-}
-
-/* x + 8.5, towards 0, 0 to 15. */
-static unsigned nibble(struct num x)
-{
-	int64_t v; /* in 2^-32 */
-
-	if (x.e > 4)
-		return x.neg ? 0 : 15;
-	v = x.e + 32 >= 0 ? (int64_t)x.m << (x.e + 32) :
-		x.e + 32 > -24 ? (int64_t)(x.m >> -(x.e + 32)) : 0;
-	v = (INT64_C(17) << 31) + (x.neg ? -v : v);
-	return v < 0 ? 0 : v >> 32 > 15 ? 15 : (unsigned)(v >> 32);
-}
-
 /* ===== units ============================================================ */
 
-/* ggml's quantize_row_q8_0_ref and quantize_row_q4_0_ref: 32 elements. */
-static void quantise(unsigned to, unsigned from, const uint8_t *p, uint8_t *q)
-{
-	const struct num one = from_f32(0x3f800000);
-	const struct num eight = from_f32(0xc1000000); /* -8 */
-	const struct num full = from_f32(0x42fe0000); /* 127 */
-	const unsigned w = info[from].bytes;
-	uint32_t x[32], most = 0, max = 0;
-	struct num d, id;
-	unsigned i;
-
-	for (i = 0; i < 32; i++) {
-		x[i] = load(from, p + i * w);
-		if ((x[i] & 0x7fffffff) > most) {
-			most = x[i] & 0x7fffffff;
-			max = x[i];
-		}
-	}
-	d = to == ML_C_Q8_0 ? over(from_f32(most), full) :
-		over(from_f32(max), eight);
-	ml_store16(q, f16_of(d) & 0xffff);
-	q += 2;
-	id = d;
-	if (d.m)
-		id = over(one, d);
-	for (i = 0; i < 32; i++) {
-		const struct num v = times(from_f32(x[i]), id);
-
-		if (to == ML_C_Q8_0)
-			q[i] = (uint8_t)nearest(v);
-		else if (i < 16)
-			q[i] = (uint8_t)nibble(v);
-		else
-			q[i - 16] = (uint8_t)(q[i - 16] | nibble(v) << 4);
-	}
-}
-
-static struct num plus(struct num a, struct num b)
+static struct ml_num plus(struct ml_num a, struct ml_num b)
 {
 	int64_t x, y;
 	int d;
@@ -311,7 +119,7 @@ static struct num plus(struct num a, struct num b)
 	if (!a.m)
 		return b;
 	if (a.e < b.e) {
-		const struct num t = a;
+		const struct ml_num t = a;
 
 		a = b;
 		b = t;
@@ -322,7 +130,7 @@ static struct num plus(struct num a, struct num b)
 	x = (int64_t)a.m << d;
 	y = b.m;
 	x = (a.neg ? -x : x) + (b.neg ? -y : y);
-	return rounded(x < 0, (uint64_t)(x < 0 ? -x : x), b.e, 0);
+	return ml_num_round(x < 0, (uint64_t)(x < 0 ? -x : x), b.e, 0);
 }
 
 /* An element with its share of a sum of low rank, as the bits of a f32. */
@@ -330,45 +138,43 @@ static uint32_t summed(const struct ml_cast *c, uint64_t i, uint32_t v)
 {
 	const int32_t *u = c->u + i / c->inner * c->rank;
 	const int32_t *w = c->v + i % c->inner * c->rank;
-	struct num x;
+	struct ml_num x;
 	int64_t s = 0;
 	unsigned k;
 
 	/* below 2^23 * 2^30 * 64 */
 	for (k = 0; k < c->rank; k++)
 		s += (int64_t)u[k] * ((int64_t)w[k] * (1 << c->drop[k]));
-	x = plus(from_f32(v), rounded(s < 0, (uint64_t)(s < 0 ? -s : s),
+	x = plus(ml_num_of(v), ml_num_round(s < 0, (uint64_t)(s < 0 ? -s : s),
 		c->exp, 0));
-	return (x.neg ? 0x80000000u : 0) | encode(x, 23, 127, 255);
+	return (x.neg ? 0x80000000u : 0) | ml_num_bits(x, 23, 127, 255);
 }
 
 static uint8_t scaled(const struct ml_cast *c, uint64_t i, uint32_t v)
 {
-	const int32_t least = c->to == ML_C_I8 ? -128 : 0;
-	const struct num s = from_f32(c->scale[i / c->inner % c->nscale]);
-	const struct num x = c->from != ML_C_I8 ? from_f32(v) :
-		v > 127 ? rounded(1, 256 - v, 0, 0) : rounded(0, v, 0, 0);
-	int32_t q = c->zero;
+	const struct ml_num x = c->from != ML_C_I8 ? ml_num_of(v) :
+		v > 127 ? ml_num_round(1, 256 - v, 0, 0) :
+		ml_num_round(0, v, 0, 0);
 
-	if (s.m)
-		q += nearest(over(x, s));
-	q = q < least ? least : q > least + 255 ? least + 255 : q;
-	return (uint8_t)q;
+	return ml_cast_code(x, c->scale[i / c->inner % c->nscale], c->zero,
+		c->to == ML_C_I8);
 }
 
 void ml_cast_make(const struct ml_cast *c, uint64_t first, uint64_t n,
 	const uint8_t *from, uint8_t *to)
 {
 	const unsigned w = info[c->from].bytes;
+	uint32_t v, x[ML_CAST_BLOCK];
+	unsigned k;
 	uint64_t i;
-	uint32_t v;
 
 	for (i = 0; i < n; i++) {
 		switch (c->to) {
 		case ML_C_Q8_0:
 		case ML_C_Q4_0:
-			quantise(c->to, c->from, from, to);
-			from += 32 * w;
+			for (k = 0; k < ML_CAST_BLOCK; k++, from += w)
+				x[k] = load(c->from, from);
+			ml_cast_quantise(c->to == ML_C_Q4_0, x, to);
 			to += info[c->to].bytes;
 			continue;
 		default: v = load(c->from, from);
@@ -378,8 +184,8 @@ void ml_cast_make(const struct ml_cast *c, uint64_t first, uint64_t n,
 			v = summed(c, first + i, v);
 		switch (c->to >= ML_C_SUM ? c->to - ML_C_SUM : c->to) {
 		case ML_C_F32: ml_store32(to, v); break;
-		case ML_C_F16: ml_store16(to, f16_of_f32(v)); break;
-		case ML_C_BF16: ml_store16(to, bf16_of_f32(v)); break;
+		case ML_C_F16: ml_store16(to, ml_cast_to_f16(v)); break;
+		case ML_C_BF16: ml_store16(to, ml_cast_to_bf16(v)); break;
 		default: *to = scaled(c, first + i, v);
 		}
 		to += info[c->to].bytes;
@@ -393,13 +199,13 @@ uint32_t ml_cast_f32(unsigned type, const uint8_t *p)
 
 uint32_t ml_cast_divide(uint32_t a, uint32_t b)
 {
-	const struct num n = from_f32(b);
-	struct num q;
+	const struct ml_num n = ml_num_of(b);
+	struct ml_num q;
 
 	if (!n.m)
 		return 0;
-	q = over(from_f32(a), n);
-	return (q.neg ? 0x80000000u : 0) | encode(q, 23, 127, 255);
+	q = ml_num_over(ml_num_of(a), n);
+	return (q.neg ? 0x80000000u : 0) | ml_num_bits(q, 23, 127, 255);
 }
 
 /* ===== as a source ====================================================== */
