@@ -40,8 +40,9 @@ SOH, EOT, ACK, NAK, CAN = 1, 4, 6, 0x15, 0x18
 
 class Device:
     def __init__(self, port, firmware, flash):
-        qemu, at = MACHINES.get(
-            port.removesuffix('-int').removesuffix('-place'), ([], 0))
+        for variant in '-signed', '-int', '-place':
+            port = port.removesuffix(variant)
+        qemu, at = MACHINES.get(port, ([], 0))
         args = [firmware, flash] if not qemu else qemu + [
             '-kernel', firmware, '-display', 'none', '-monitor', 'none',
             '-device', f'loader,file={flash},addr={at:#x},force-raw=on']
@@ -220,4 +221,5 @@ def main():
         raise SystemExit('not the target')
 
 
-main()
+if __name__ == '__main__':
+    main()

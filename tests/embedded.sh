@@ -85,6 +85,34 @@ for port in host host-int host-place; do
 		cat "$dir/log"
 	fi
 done
+# Devices that take only what is signed: with libsodium of this machine, and
+# with one that was built for the board (make embedded-signed).
+signed() { # port firmware
+	if python3 tests/signed.py "$1" "$2" "$B/embedded/keys" \
+		"$dir/old.bin" "$dir/new.bin" >"$dir/log" 2>&1; then
+		echo "ok $1 signatures"
+	else
+		echo "not ok $1 signatures"
+	fi
+	cat "$dir/log"
+}
+for port in host-signed host-place-signed; do
+	if make -s B="$B" "$B/embedded/$port/firmware" >"$dir/log" 2>&1; then
+		signed $port "$B/embedded/$port/firmware"
+	else
+		echo "not ok $port: does not build"
+		cat "$dir/log"
+	fi
+done
+if ! [ -r "$B/embedded/libsodium/lib/libsodium.a" ]; then
+	echo 'ok cortex-m4-signed # skip no libsodium for it: make embedded-signed'
+elif make -s B="$B" embedded-signed >"$dir/log" 2>&1; then
+	signed cortex-m4-signed "$B/embedded/cortex-m4-signed/firmware.elf"
+else
+	echo 'not ok cortex-m4-signed: does not build'
+	cat "$dir/log"
+fi
+
 # The glue for ESP-IDF and Zephyr compiles against what it uses of them, and
 # their build files name files that are there.
 for d in embedded/ports/esp-idf embedded/zephyr; do

@@ -15,6 +15,14 @@
 #include "update.h"
 #include "xmodem.h"
 
+/* Who says which patches are good, see accept.h; or nobody. */
+#ifdef ML_SIGNED
+#include "examples/accept.h"
+#define ML_HAL_ACCEPT ml_accept_signed
+#else
+#define ML_HAL_ACCEPT 0
+#endif
+
 #define ACK 6
 #define CAN 0x18
 

@@ -2,7 +2,8 @@
 # The device side: firmware for emulated boards, and its sizes. A port is a
 # compiler, its flags, a board's folder in embedded/ports and the machine of
 # QEMU that has it. One with -int has a decoder for integers only, one with
-# -place updates in place, the others have two slots.
+# -place updates in place, the others have two slots. One with -signed takes only
+# what a key has signed, by libsodium.
 
 PORTS = cortex-m4 cortex-m4-int cortex-m4-place cortex-m0plus \
 	cortex-m0plus-int riscv32 riscv32-int riscv32-place lx106 lx106-int
@@ -81,15 +82,55 @@ $(B)/embedded/%/bench.elf: $(B)/embedded/%/firmware.elf \
 
 # The same firmware as a program of this machine, for sanitizers.
 # Not relocated: what is in the journal is of one place in memory.
+EMB_HOST = mldec.c update.c mlsha.c xmodem.c examples/main.c flash/nor.c \
+	ports/host/board.c
 $(B)/embedded/host/firmware $(B)/embedded/host-int/firmware \
 $(B)/embedded/host-place/firmware: \
 	$(wildcard embedded/*.[ch] embedded/*/*.[ch] embedded/ports/*/*.[ch])
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -D_POSIX_C_SOURCE=200809L -Iembedded \
-		$(EMB_DEC) $(call emb,$(notdir $(@D))) -fno-pie -no-pie -o $@ $(addprefix embedded/,mldec.c update.c mlsha.c xmodem.c \
-		examples/main.c flash/nor.c ports/host/board.c)
+		$(EMB_DEC) $(call emb,$(notdir $(@D))) -fno-pie -no-pie -o $@ \
+		$(EMB_HOST:%=embedded/%)
 
-.PHONY: embedded embedded-size
+# The same with keys. What signs is made here, too: for tests.
+EMB_SIGN = -DML_SIGNED embedded/examples/accept.c \
+	embedded/examples/ed25519_sodium.c
+$(B)/embedded/keys/keys.c: embedded/examples/keys.py
+	@mkdir -p $(@D)
+	cd $(@D) && for k in old new other; do \
+		minisign -G -f -W -p $$k.pub -s $$k.key >/dev/null || exit 1; \
+	done
+	embedded/examples/keys.py $(@D)/old.pub $(@D)/new.pub >$@.tmp
+	mv $@.tmp $@
+$(B)/embedded/host-signed/firmware $(B)/embedded/host-place-signed/firmware: \
+	$(wildcard embedded/*.[ch] embedded/*/*.[ch] embedded/ports/*/*.[ch]) \
+	$(B)/embedded/keys/keys.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) -D_POSIX_C_SOURCE=200809L -Iembedded \
+		$(EMB_DEC) $(call emb,$(patsubst %-signed,%,$(notdir $(@D)))) \
+		-fno-pie -no-pie -o $@ $(EMB_HOST:%=embedded/%) $(EMB_SIGN) \
+		$(B)/embedded/keys/keys.c -lsodium
+
+# And for a Cortex-M4, with libsodium for it; more room for that and its stack.
+SODIUM_ARM ?= $(B)/embedded/libsodium
+$(SODIUM_ARM)/lib/libsodium.a:
+	embedded/examples/libsodium.sh $(SODIUM_ARM)
+embedded-signed: $(B)/embedded/cortex-m4-signed/firmware.elf ## with libsodium
+$(B)/embedded/cortex-m4-signed/firmware.elf: $(SODIUM_ARM)/lib/libsodium.a \
+	$(EMB_SRC:%=embedded/%) embedded/examples/accept.c \
+	$(wildcard embedded/*.h embedded/*/*.h) $(B)/embedded/keys/keys.c
+	@mkdir -p $(@D)
+	sed -e 's/LENGTH = 32K/LENGTH = 128K/; s/LENGTH = 4K/LENGTH = 16K/' \
+		-e 's/ml_stack_low + 1024/ml_stack_low + 12288/' \
+		embedded/ports/cortex-m4/board.ld >$(@D)/board.ld
+	$(cc-cortex-m4) $(EMB_FLAGS) $(call emb,cortex-m4) -nostdlib \
+		-Wl,--gc-sections,-Map=$(@D)/firmware.map \
+		-T $(@D)/board.ld -o $@ -isystem $(SODIUM_ARM)/include \
+		$(EMB_SRC:%=embedded/%) embedded/ports/cortex-m4/board.c \
+		$(EMB_SIGN) $(B)/embedded/keys/keys.c \
+		$(SODIUM_ARM)/lib/libsodium.a -lc -lnosys -lgcc
+
+.PHONY: embedded embedded-size embedded-signed
 
 $(B)/tests/unit/test_flash $(B)/tests/unit/test_update: \
 	$(B)/embedded/flash/nor.o

@@ -23,7 +23,8 @@ int ml_hal_program(void *ctx, uint32_t off, const void *src, uint32_t n);
 #define ML_HAL_JOURNAL (ML_HAL_MARK + 2 * ML_HAL_BLOCK)
 #define ML_HAL_SPARE (ML_HAL_JOURNAL + 2 * ML_HAL_BLOCK)
 #define ML_HAL_FLASH (ML_HAL_SPARE + 4 * ML_HAL_BLOCK)
-#define ML_HAL_CONF { ml_hal_read, ml_hal_erase, ml_hal_program, 0, 0, \
+#define ML_HAL_CONF { ml_hal_read, ml_hal_erase, ml_hal_program, \
+	ML_HAL_ACCEPT, 0, \
 	ML_HAL_BLOCK, ML_HAL_SLOT, \
 	{ 0, ML_UPD_IN_PLACE ? 0 : ML_HAL_SLOT }, \
 	{ ML_HAL_MARK, ML_HAL_MARK + ML_HAL_BLOCK }, \

@@ -281,6 +281,67 @@ END
 	refuse 8 ml-apply -s -p b.pub -o file target signed
 }
 
+@test "while it streams nothing is there yet" {
+	small
+	half=$(($(size signed) - 9))
+	mkfifo fifo
+	# to a file: the old one is there until the last byte has proven all
+	ml-apply -s -p a.pub -o file base fifo 2>err &
+	pid=$!
+	exec 7>fifo
+	head -c $half signed >&7
+	for _ in $(seq 200); do # until it made some of the target
+		part=$(find . -name '.file*')
+		[ -z "$part" ] || break
+		sleep 0.05
+	done
+	[ -n "$part" ]
+	cmp file kept
+	tail -c 9 signed >&7
+	exec 7>&-
+	wait $pid
+	cmp file target
+	# and stays, if it goes away in the middle, whatever the way
+	for sig in KILL TERM; do
+		cp kept file
+		ml-apply -s -p a.pub -o file base fifo 2>err &
+		pid=$!
+		exec 7>fifo
+		head -c $half signed >&7
+		for _ in $(seq 200); do
+			[ -z "$(find . -name '.file*')" ] || break
+			sleep 0.05
+		done
+		kill -$sig $pid
+		s=0
+		wait $pid || s=$?
+		exec 7>&-
+		[ $s -gt 128 ]
+		cmp file kept
+		[ $sig = KILL ] || [ "$(find . -name '.file*')" = '' ]
+		rm -f .file*
+	done
+	# to a pipe: not a byte before all of the patch is verified
+	ml-apply -p a.pub base fifo >got 2>err &
+	pid=$!
+	exec 7>fifo
+	head -c $half signed >&7
+	sleep 0.3
+	[ ! -s got ]
+	tail -c 9 signed >&7
+	exec 7>&-
+	wait $pid
+	cmp got target
+	# the last byte is another one: nothing at all
+	{ head -c -1 signed; printf '\0'; } >bad
+	cmp -s bad signed && printf '\1' | dd of=bad bs=1 \
+		seek=$(($(size signed) - 1)) conv=notrunc 2>/dev/null
+	cp kept file
+	refuse 8 ml-apply -p a.pub base bad
+	refuse 6 ml-apply -s -p a.pub -o file base bad
+	kept_as_it_was
+}
+
 @test "-r and -R: no way back" {
 	small
 	ml-diff -r 4 target base | ml-sign -s a.key >back

@@ -396,9 +396,72 @@ static int signed_by(void *ctx, const struct ml_hdr *h, const uint8_t *p)
 	return ml_verify_header(h, p, &trusted, 1, 0, &diag) ? ML_UPD_ESIGN : 0;
 }
 
+/* Puts the right CRC-32 on all records whose frames are whole. */
+static void seal_records(uint8_t *p, size_t n, size_t at)
+{
+	size_t start, len, i, s;
+
+	while (at < n) {
+		start = at++;
+		for (i = 0; i < 2; i++)
+			for (len = s = 0; at < n && s < 63; s += 7) {
+				len |= (size_t)(p[at] & 127) << s;
+				if (!(p[at++] & 128))
+					break;
+			}
+		if (n - at < 4 || len > n - at - 4)
+			return;
+		at += len;
+		ml_store32(p + at, ml_crc32(0, p + start, at - start));
+		at += 4;
+	}
+}
+
+/* A signed patch, each bit of it flipped, with right checksums and without:
+ * what is in the header is refused before anything is erased, and a body never
+ * makes another model than the one that was signed (a note is free to lie). */
+static void signed_damage(const struct pair *p, const uint8_t *good, size_t n)
+{
+	static uint8_t bad[4096];
+	const size_t head = 8u + (good[7] & 127) + 4 +
+		(good[7] & 128 ? 1u + (unsigned)(good[8] << 7) : 0);
+	size_t i, sealed, right = 0;
+	int r;
+
+	for (i = 0; i < 16 * n; i++) {
+		sealed = i / 8 / n;
+		reset();
+		memcpy(bad, good, n);
+		bad[i / 8 % n] ^= (uint8_t)(1u << i % 8);
+		if (sealed && i / 8 % n < head) {
+			if (i / 8 % n >= head - 4)
+				continue;
+			ml_store32(bad + head - 4,
+				ml_crc32(0, bad, head - 4));
+		} else if (sealed) {
+			seal_records(bad, n, head);
+		}
+		if (!memcmp(bad, good, n)) /* a checksum, put right again */
+			continue;
+		r = update(&u, bad, n, 128);
+		/* MORE: a longer header, or body, and no more bytes */
+		CHECK(r < 0 || r == ML_DEC_MORE ||
+			(r == ML_DEC_DONE && sealed && i / 8 % n >= head));
+		CHECK(i / 8 % n >= head || !nor.ops);
+		CHECK(boot(&u) == ML_DEC_DONE &&
+			what(&u, p) == (r == ML_DEC_DONE ? 2 : 1));
+		right += r == ML_DEC_DONE;
+	}
+	CHECK(right < 8 * 60);
+	printf("# signed patch of %zu bytes, each bit flipped, with right "
+		"checksums and without: %zu make the signed model all the "
+		"same, all others nothing\n", n, right);
+}
+
 static void signatures(const struct pair *p)
 {
 	static uint8_t buf[4096];
+	uint32_t ops;
 	struct ml_seckey key = { .id = "a key id" };
 	struct ml_src *src;
 	struct ml_diag diag;
@@ -426,7 +489,20 @@ static void signatures(const struct pair *p)
 	trusted.key[5] ^= 1;
 	CHECK(update(&u, buf, n, 128) == ML_UPD_ESIGN && !nor.ops);
 	trusted.key[5] ^= 1;
+	signed_damage(p, buf, n);
+	/* cut short: another patch does not go on with it, and is asked for */
+	reset();
+	CHECK(update(&u, buf, n - 9, 128) == ML_DEC_MORE && nor.ops);
+	ops = nor.ops;
+	CHECK(update(&u, p->patch, p->npatch, 128) == ML_UPD_ESIGN);
+	CHECK(nor.ops == ops && boot(&u) == ML_DEC_DONE && what(&u, p) == 1);
 	CHECK(update(&u, buf, n, 128) == ML_DEC_DONE && what(&u, p) == 2);
+	/* older than what is in use, signed or not */
+	make(p->old, p->nold, 301);
+	reset();
+	CHECK(update(&u, buf, n, 128) == ML_UPD_EOLD);
+	CHECK(update(&u, p->patch, p->npatch, 128) == ML_UPD_EOLD && !nor.ops);
+	CHECK(boot(&u) == ML_DEC_DONE && what(&u, p) == 1);
 }
 
 /* A new slot that does not verify at boot is not used. */
