@@ -102,6 +102,8 @@ $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o \
 	$(B)/libmallorn.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+$(B)/tests/fuzz/fuzz_update: $(B)/embedded/flash/nor.o
+
 # The models must be the same on every machine: no fused operations.
 $(B)/tests/gen/%.o: tests/gen/%.c
 	@mkdir -p $(@D)
@@ -150,7 +152,9 @@ $(FZ)/libmallorn.a: $(CORE:%.c=$(FZ)/obj/%.o) $(LIB:%.c=$(FZ)/obj/%.o)
 
 $(FZ)/%: tests/fuzz/%.c $(FZ)/libmallorn.a
 	clang $(FZFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d \
-		-o $@ $< $(FZ)/libmallorn.a $(LIBS)
+		-o $@ $< $(filter %.o %.a,$^) $(LIBS)
+
+$(FZ)/fuzz_update: $(FZ)/obj/embedded/flash/nor.o
 
 lint: ## manual pages, scripts, warnings of both compilers, symbols
 	$(MAKE) all tests B=$(B)/lint-gcc CC=gcc CFLAGS="-O2 -Werror"
