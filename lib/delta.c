@@ -14,9 +14,12 @@
 #include "inplace.h"
 #include "match.h"
 #include "ops.h"
+#include "rows.h"
 #include "text.h"
 
 #define PIECE ML_BLOCK_OUT /* bytes of a tensor judged together */
+#define MOVE 24 /* bits that a row costs which comes from elsewhere */
+#define TRIES 4 /* pieces of a tensor whose rows are looked for in vain */
 
 struct delta {
 	const struct ml_sink *next;
@@ -26,6 +29,10 @@ struct delta {
 	struct ml_match *match;
 	struct ml_blockbuf out;
 	struct ml_inplace *inplace; /* NULL: base bytes from anywhere */
+	struct ml_rows *rows;
+	int64_t *disp; /* of rows */
+	uint8_t *pack; /* rows put together, and their base bytes */
+	unsigned tries; /* pieces of the tensor whose rows may be looked for */
 	uint8_t *t, *b;
 	uint64_t bits, alone, copied; /* of the tensor, for the log */
 	uint64_t resid;
@@ -60,42 +67,56 @@ static size_t equal_run(const uint8_t *a, const uint8_t *b, size_t at,
 	return n;
 }
 
-/* One piece of a tensor whose base bytes were read to d->b. */
-static int piece(struct delta *d, unsigned type, uint64_t at, size_t n,
-	int64_t disp, struct ml_diag *diag)
+/* n bytes of a tensor at t, without a base. */
+static int by_itself(struct delta *d, unsigned type, const uint8_t *t,
+	size_t n, struct ml_diag *diag)
+{
+	d->alone += n;
+	d->bits += type ? ml_cost_alone(type, t, n / ml_type_bytes(type)) :
+		ml_cost_lit(t, n);
+	return ml_match_run(d->match, t, n, type, ml_blockbuf_op, &d->out,
+		diag);
+}
+
+/* n bytes at t, whose base bytes, from offset at on, are at b. *poor, unless
+ * NULL: if the base does not help much, nothing is done but to say what the
+ * piece costs. */
+static int piece(struct delta *d, unsigned type, const uint8_t *t,
+	const uint8_t *b, uint64_t at, size_t n, int64_t disp,
+	uint64_t *poor, struct ml_diag *diag)
 {
 	size_t unit = ml_type_bytes(type), i, from, to, same = 0, run;
 	uint64_t diff, alone;
 	int r;
 
 	for (i = 0; i < n; i += unit)
-		same += (size_t)ml_elem_equal(d->t + i, d->b + i, unit);
+		same += (size_t)ml_elem_equal(t + i, b + i, unit);
 	if (same * unit >= n) {
 		d->copied += n;
 		r = ml_blockbuf_op(&d->out, ML_OP_COPY, 0, n, at, NULL, NULL,
 			n, diag);
-		return r ? r : ml_match_skip(d->match, d->t, n, disp, diag);
+		return r ? r : ml_match_skip(d->match, t, n, disp, diag);
 	}
-	diff = ml_cost_diff(type, d->b, d->t, n / unit);
-	alone = ml_cost_alone(type, d->t, n / unit);
+	diff = ml_cost_diff(type, b, t, n / unit);
+	alone = ml_cost_alone(type, t, n / unit);
+	if (poor && diff > alone / 4 * 3) {
+		*poor = diff < alone ? diff : alone;
+		return ML_OK;
+	}
 	d->if_diff += diff;
 	d->if_alone += alone;
-	if (alone <= diff) {
-		d->alone += n;
-		d->bits += alone;
-		return ml_match_run(d->match, d->t, n, type, ml_blockbuf_op,
-			&d->out, diag);
-	}
+	if (alone <= diff)
+		return by_itself(d, type, t, n, diag);
 	d->bits += diff;
 	d->resid += n;
 	/* Runs of equal elements cost little as residuals already when most
 	 * elements are equal. */
 	run = unit * (same * unit > n / 4 * 3 ? 1024 : 48);
 	for (i = 0; i < n; i = to) {
-		from = equal_run(d->t, d->b, i, n, unit, run, &to);
+		from = equal_run(t, d->b, i, n, unit, run, &to);
 		r = ML_OK;
 		if (from > i)
-			r = ml_diff_emit(type, d->b + i, d->t + i,
+			r = ml_diff_emit(type, b + i, t + i,
 				(from - i) / unit, at + i, ml_blockbuf_op,
 				&d->out, diag);
 		if (!r && to > from)
@@ -104,7 +125,7 @@ static int piece(struct delta *d, unsigned type, uint64_t at, size_t n,
 		if (r)
 			return r;
 	}
-	return ml_match_skip(d->match, d->t, n, disp, diag);
+	return ml_match_skip(d->match, t, n, disp, diag);
 }
 
 static void told(const struct delta *d, uint64_t done)
@@ -113,36 +134,120 @@ static void told(const struct delta *d, uint64_t done)
 		d->opt->progress(d->opt->arg, done);
 }
 
+/* What a piece in d->t costs with the bases d->disp of its rows: those that
+ * have one are put together, and their base bytes, and so are the others. */
+static int rows_cost(struct delta *d, const struct ml_span *sp, uint64_t at,
+	size_t rows, uint64_t *bits, struct ml_diag *diag)
+{
+	const size_t len = ml_rows_len(sp);
+	const unsigned type = ml_type_of(sp->dtype), unit = ml_type_bytes(type);
+	uint8_t *t = d->pack, *b = d->pack + PIECE, *rest = t + rows * len;
+	size_t i, has = 0, none = 0;
+	int r = ML_OK;
+
+	*bits = 0;
+	for (i = 0; i < rows && !r; i++) {
+		if (d->disp[i] == ML_ROWS_NONE) {
+			rest -= len;
+			memcpy(rest, d->t + i * len, len);
+			none++;
+			continue;
+		}
+		if (i && d->disp[i] != d->disp[i - 1])
+			*bits += MOVE;
+		memcpy(t + has * len, d->t + i * len, len);
+		r = ml_src_read(d->bsrc, sp->off + at + i * len +
+			(uint64_t)d->disp[i], b + has * len, len, diag);
+		has++;
+	}
+	if (r)
+		return r;
+	if (has && memcmp(t, b, has * len))
+		*bits += ml_cost_diff(type, b, t, has * len / unit);
+	if (none)
+		*bits += ml_cost_alone(type, rest, none * len / unit);
+	return ML_OK;
+}
+
+/* A piece in d->t by rows that lie elsewhere in the base; *done, if that is
+ * better than `least` bits. disp: that of the tensor's base, or
+ * ML_ROWS_NONE. */
+static int by_rows(struct delta *d, const struct ml_span *sp, uint64_t at,
+	size_t n, int64_t disp, uint64_t least, int *done,
+	struct ml_diag *diag)
+{
+	const size_t len = ml_rows_len(sp), rows = n / len;
+	const unsigned type = ml_type_of(sp->dtype);
+	uint64_t from, bits = least;
+	size_t moved = 0, i, j, k;
+	int r = ml_rows_find(d->rows, sp, sp->off + at, d->t, rows, disp,
+		d->disp, diag);
+
+	for (i = 0; i < rows; i++)
+		moved += d->disp[i] != ML_ROWS_NONE && d->disp[i] != disp;
+	if (!r && moved)
+		r = rows_cost(d, sp, at, rows, &bits, diag);
+	*done = bits + MOVE < least - least / 16;
+	if (r || !*done) {
+		d->tries--;
+		return r;
+	}
+	d->tries = TRIES;
+	for (i = 0; i < rows && !r; i = j) {
+		for (j = i + 1; j < rows && d->disp[j] == d->disp[i]; j++)
+			;
+		k = (j - i) * len;
+		if (d->disp[i] == ML_ROWS_NONE) {
+			r = by_itself(d, type, d->t + i * len, k, diag);
+			continue;
+		}
+		from = sp->off + at + i * len + (uint64_t)d->disp[i];
+		r = ml_src_read(d->bsrc, from, d->b, k, diag);
+		if (!r)
+			r = piece(d, type, d->t + i * len, d->b, from, k,
+				d->disp[i], NULL, diag);
+	}
+	return r;
+}
+
 /* A span in pieces: those that the base tensor covers, then the rest. */
 static int span(struct delta *d, const struct ml_span *sp,
 	const struct ml_span *base, struct ml_diag *diag)
 {
 	unsigned type = ml_type_of(sp->dtype), unit = ml_type_bytes(type);
+	const size_t row = d->rows ? ml_rows_len(sp) : 0;
 	uint64_t at, both = base ? base->len : 0, left;
 	int64_t disp = base ? (int64_t)(base->off - sp->off) : 0;
+	uint64_t poor;
 	size_t n;
-	int r;
+	int r, done;
 
 	if (both > sp->len)
 		both = sp->len;
 	both -= both % unit;
+	d->tries = row ? TRIES : 0;
 	for (at = 0; at < sp->len; at += n) {
 		left = (at < both ? both : sp->len) - at;
-		n = left < PIECE ? (size_t)left : PIECE - PIECE % unit;
+		n = left < PIECE ? (size_t)left : PIECE - PIECE %
+			(row ? row : unit);
+		poor = 0;
 		r = ml_src_read(d->tsrc, sp->off + at, d->t, n, diag);
 		if (!r && at < both) {
 			r = ml_src_read(d->bsrc, base->off + at, d->b, n, diag);
 			if (!r)
-				r = piece(d, type, base->off + at, n, disp,
-					diag);
-		} else if (!r) {
-			d->alone += n;
-			d->bits += type ?
-				ml_cost_alone(type, d->t, n / unit) :
-				ml_cost_lit(d->t, n);
-			r = ml_match_run(d->match, d->t, n, type,
-				ml_blockbuf_op, &d->out, diag);
+				r = piece(d, type, d->t, d->b, base->off + at,
+					n, disp, d->tries ? &poor : NULL, diag);
+		} else if (!r && d->tries) {
+			poor = ml_cost_alone(type, d->t, n / unit);
 		}
+		done = !r && at < both && !poor;
+		if (!r && poor && d->tries && n % row == 0)
+			r = by_rows(d, sp, at, n, at < both ? disp :
+				ML_ROWS_NONE, poor, &done, diag);
+		if (!r && !done)
+			r = at < both ? piece(d, type, d->t, d->b,
+				base->off + at, n, disp, NULL, diag) :
+				by_itself(d, type, d->t, n, diag);
 		if (r)
 			return r;
 		told(d, sp->off + at + n);
@@ -201,6 +306,13 @@ int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 		r = ml_align_new(&d.align, base, bsrc, diag);
 	if (!r)
 		r = ml_match_new(&d.match, base, bsrc, diag);
+	d.disp = malloc(PIECE / 32 * sizeof *d.disp);
+	d.pack = malloc(2 * PIECE);
+	if (!r && (!d.disp || !d.pack))
+		r = ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
+	/* in place rows from elsewhere are mostly gone */
+	if (!r && base && !(opt && opt->page))
+		r = ml_rows_new(&d.rows, base, bsrc, diag);
 	if (!r && opt && opt->page) {
 		ml_match_page(d.match, opt->page, opt->lead);
 		r = ml_inplace_new(&d.inplace, opt->page, opt->lead, target,
@@ -224,6 +336,9 @@ int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 		r = ml_inplace_end(d.inplace, diag);
 	ml_inplace_free(d.inplace);
 	ml_match_free(d.match);
+	ml_rows_free(d.rows);
+	free(d.disp);
+	free(d.pack);
 	ml_align_free(d.align);
 	ml_blockbuf_free(&d.out);
 	free(d.t);
