@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs a fuzz target over files, for builds without libFuzzer: each as it is,
- * cut short at every so many bytes, and with single bits flipped. */
+ * cut short at every so many bytes, and with single bits flipped. After -e:
+ * cut at every byte, every bit flipped, and at every byte numbers that are
+ * near the ends of 32 and 64 bits, or where they stand. */
 #include <stdio.h>
 
 #include "fuzz.h"
@@ -41,12 +43,57 @@ static void variants(uint8_t *p, size_t n)
 	}
 }
 
+/* A number of k bytes, little-endian, in the place of those at i. */
+static void poke(uint8_t *p, size_t n, size_t i, size_t k, uint64_t v)
+{
+	uint8_t old[8], b[8];
+
+	if (n < k || i > n - k)
+		return;
+	memcpy(old, p + i, k);
+	ml_store64(b, v);
+	memcpy(p + i, b, k);
+	run(p, n);
+	memcpy(p + i, old, k);
+}
+
+static void exhaust(uint8_t *p, size_t n)
+{
+	unsigned long cuts, flips;
+	size_t i;
+
+	run(p, n);
+	for (i = 0; i < n; i++)
+		run(p, i);
+	cuts = runs - 1;
+	for (i = 0; i < 8 * n; i++) {
+		p[i / 8] ^= (uint8_t)(1u << i % 8);
+		run(p, n);
+		p[i / 8] ^= (uint8_t)(1u << i % 8);
+	}
+	flips = runs - 1 - cuts;
+	for (i = 0; i < n; i++) {
+		poke(p, n, i, 4, 0xffffffff);
+		poke(p, n, i, 4, 0xfffffffc);
+		poke(p, n, i, 4, 0x7fffffff);
+		poke(p, n, i, 4, i);
+		poke(p, n, i, 8, UINT64_MAX);
+		poke(p, n, i, 8, UINT64_MAX - 7);
+		poke(p, n, i, 8, INT64_MAX);
+		poke(p, n, i, 8, UINT64_C(1) << 32);
+		poke(p, n, i, 8, i);
+	}
+	printf("# %lu truncations, %lu flips, %lu numbers\n", cuts, flips,
+		runs - 1 - cuts - flips);
+}
+
 int main(int argc, char **argv)
 {
 	static uint8_t buf[1 << 20];
+	const int all = argc > 1 && strcmp(argv[1], "-e") == 0;
 	int i;
 
-	for (i = 1; i < argc; i++) {
+	for (i = 1 + all; i < argc; i++) {
 		FILE *f = fopen(argv[i], "rb");
 		size_t n;
 
@@ -57,7 +104,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "# %s\n", argv[i]);
 		n = fread(buf, 1, sizeof(buf), f);
 		fclose(f);
-		variants(buf, n);
+		if (all)
+			exhaust(buf, n);
+		else
+			variants(buf, n);
 		printf("ok %s\n", argv[i]);
 		fflush(stdout);
 	}
