@@ -147,19 +147,8 @@ static int header(struct job *j, struct ml_hdr *h, int max_cls,
 				"patch ends within its header" :
 				"no patch: input ends");
 	}
-	if (r == ML_DEC_ECRC)
-		return ml_fail(diag, ML_ECHECK, start,
-			"header of the patch is damaged: its CRC-32 does not "
-			"match");
-	if (r == ML_DEC_EVERSION)
-		return ml_fail(diag, ML_EVERSION, start,
-			"patch of a version or with a feature that is unknown "
-			"here");
-	if (r < 0 && h->version) /* so the magic was right */
-		return ml_fail(diag, ML_EFORMAT, start + 4,
-			"malformed header of a patch");
 	if (r < 0)
-		return ml_fail(diag, ML_EFORMAT, start, "not a mallorn patch");
+		return ml_hdr_refused(r, h, start, diag);
 	if (h->cls > max_cls || !ml_dec_arena(h->cls))
 		return ml_fail(diag, ML_ECLASS, start,
 			"patch of memory class %s, but no more than %s is "

@@ -19,6 +19,19 @@ int ml_fail(struct ml_diag *diag, int err, uint64_t off, const char *fmt, ...)
 	return err;
 }
 
+int ml_fail_newer(struct ml_diag *diag, uint64_t off, const char *fmt, ...)
+{
+	char what[80];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	return ml_fail(diag, ML_EVERSION, off, "%s: needs a newer mallorn than "
+		ML_VERSION_STRING " (patch format %d, stream format %d)",
+		what, ML_PATCH_VERSION, ML_STREAM_VERSION);
+}
+
 int ml_fail_errno(struct ml_diag *diag, const char *what)
 {
 	const int e = errno;

@@ -87,9 +87,8 @@ static int refused(struct ml_feed *f, int r, struct ml_diag *diag)
 		return ml_fail(diag, ML_ECHECK, at,
 			"record is damaged: its CRC-32 does not match");
 	if (r == ML_DEC_EVERSION)
-		return ml_fail(diag, ML_EVERSION, at,
-			"record with a coder or an element type that is "
-			"unknown here");
+		return ml_fail_newer(diag, at,
+			"record with an unknown coder or element type");
 	return ml_fail(diag, ml_dec_err(r), at, "malformed record");
 }
 

@@ -96,6 +96,46 @@ size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
 	return k + 4;
 }
 
+/* What of a header is unknown here. */
+static int newer(const struct ml_hdr *h, uint64_t off, struct ml_diag *diag)
+{
+	const uint8_t *e = h->ext, *end = e ? e + h->ext_len : NULL;
+
+	if (h->version != ML_PATCH_VERSION)
+		return ml_fail_newer(diag, off, "patch of format %u",
+			h->version);
+	if (h->cls < ML_NANO || h->cls > ML_FULL)
+		return ml_fail_newer(diag, off, "patch of memory class %u",
+			h->cls);
+	if (h->flags & ~ML_HF_KNOWN)
+		return ml_fail_newer(diag, off, "patch with the flags 0x%02x",
+			h->flags & ~ML_HF_KNOWN);
+	/* their form was checked up to the one that is unknown */
+	for (; e < end; e += 2 + e[1])
+		if (e[0] & 0x80 && e[0] != ML_EXT_PAGE && (e[0] != ML_EXT_SIG ||
+			e[1] != ML_SIG_FIELD || e[2] != ML_SIG_ED25519) &&
+			(e[0] != ML_EXT_IMAGE || h->cls != ML_FULL))
+			return ml_fail_newer(diag, off, e[0] == ML_EXT_SIG ?
+				"patch with another kind of signature (0x%02x)"
+				: "patch with the critical field 0x%02x", e[0]);
+	return ml_fail_newer(diag, off, "patch");
+}
+
+int ml_hdr_refused(int r, const struct ml_hdr *h, uint64_t off,
+	struct ml_diag *diag)
+{
+	if (r == ML_DEC_ECRC)
+		return ml_fail(diag, ML_ECHECK, off,
+			"header of the patch is damaged: its CRC-32 does not "
+			"match");
+	if (r == ML_DEC_EVERSION)
+		return newer(h, off, diag);
+	if (h->version) /* so the magic was right */
+		return ml_fail(diag, ML_EFORMAT, off + 4,
+			"malformed header of a patch");
+	return ml_fail(diag, ML_EFORMAT, off, "not a mallorn patch");
+}
+
 int ml_dec_err(int status)
 {
 	switch (status) {

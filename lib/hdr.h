@@ -69,6 +69,11 @@ size_t ml_hdr_put(uint8_t *p, const struct ml_patch_info *info, int cls,
 int ml_hdr_read(struct ml_src *s, uint64_t off, struct ml_hdr *h,
 	uint8_t hbuf[384], struct ml_diag *diag);
 
+/* Says why ml_hdr_parse refused a header with r < 0, what it found before that
+ * in h. */
+int ml_hdr_refused(int r, const struct ml_hdr *h, uint64_t off,
+	struct ml_diag *diag);
+
 /* The frame of the record at r->off, which ends by `end`. */
 int ml_record_frame(struct ml_src *s, struct ml_record *r, uint64_t end,
 	struct ml_diag *diag);

@@ -59,6 +59,9 @@ int ml_fail(struct ml_diag *diag, int err, uint64_t off, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /* The same for ML_EIO, taking errno. */
 int ml_fail_errno(struct ml_diag *diag, const char *what);
+/* ML_EVERSION: what only later versions know, and so what to upgrade. */
+int ml_fail_newer(struct ml_diag *diag, uint64_t off, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* A short constant text for an error number. Never NULL. */
 const char *ml_strerror(int err);
 /* Copies `n` bytes of hostile text to dst (cap >= 1), control bytes, the

@@ -45,8 +45,8 @@ int ml_op_read(const uint8_t **p, const uint8_t *end, struct ml_op_view *v,
 			"unknown operation %u", v->op);
 	if (v->op == ML_OP_DIFF || v->op == ML_OP_ALONE) {
 		if (q == end || *q >= ML_NTYPE)
-			return ml_fail(diag, ML_EVERSION, ML_NOWHERE,
-				"unknown element type");
+			return ml_fail_newer(
+				diag, ML_NOWHERE, "unknown element type");
 		v->type = *q++;
 		unit = ml_type_bytes(v->type);
 	}

@@ -379,8 +379,8 @@ int ml_pack_block(struct ml_packer *p, const struct ml_block *b,
 
 	if (b->coder & ~(ML_RECORD_CODER | ML_RECORD_RESET) ||
 		coder > ML_CODER_FAST)
-		return ml_fail(diag, ML_EVERSION, ML_NOWHERE,
-			"unknown coder %u", b->coder);
+		return ml_fail_newer(
+			diag, ML_NOWHERE, "coder 0x%02x", b->coder);
 	if (b->n_out == 0 || b->n > ML_BLOCK_CODE_MAX)
 		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 			"block of %zu bytes that makes %llu", b->n,

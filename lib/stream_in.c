@@ -148,18 +148,17 @@ static int decode_head(struct ml_in *in, const uint8_t *p, size_t n,
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"HEAD record of %zu bytes, not %d", n, HEAD_LEN);
 	if (p[0] != ML_STREAM_VERSION)
-		return ml_fail(diag, ML_EVERSION, in->rec,
-			"stream of version %u.%u, but only %d is known here",
-			p[0], p[1], ML_STREAM_VERSION);
+		return ml_fail_newer(diag, in->rec,
+			"stream of format %u.%u", p[0], p[1]);
 	if (p[2] != ML_KIND_MODEL && p[2] != ML_KIND_DELTA)
-		return ml_fail(diag, ML_EVERSION, in->rec,
-			"HEAD: stream of the unknown kind %u", p[2]);
+		return ml_fail_newer(
+			diag, in->rec, "HEAD: stream of kind %u", p[2]);
 	if (p[4] > CLASS_MAX)
-		return ml_fail(diag, ML_EVERSION, in->rec,
-			"HEAD: unknown memory class %u", p[4]);
+		return ml_fail_newer(
+			diag, in->rec, "HEAD: memory class %u", p[4]);
 	if (p[5] > ML_XXH3)
-		return ml_fail(diag, ML_EVERSION, in->rec,
-			"HEAD: unknown digest %u", p[5]);
+		return ml_fail_newer(
+			diag, in->rec, "HEAD: digest %u", p[5]);
 	if (p[6] && (p[2] != ML_KIND_DELTA || p[6] < ML_PAGE_MIN ||
 		p[6] > ML_PAGE_MAX))
 		return ml_fail(diag, ML_EFORMAT, in->rec,
@@ -604,8 +603,8 @@ static int on_code(struct ml_in *in, size_t n, struct ml_diag *diag)
 			"CODE: reserved bits are not 0");
 	if (coder > CODER_NANO && (coder != CODER_FAST ||
 		in->head.cls < CLASS_MAX))
-		return ml_fail(diag, ML_EVERSION, in->rec,
-			"CODE: unknown coder %u", coder);
+		return ml_fail_newer(
+			diag, in->rec, "CODE: coder %u", coder);
 	if (coder != 0 && in->head.cls == 0)
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"CODE: coder %u in a stream without a memory class",
@@ -708,8 +707,7 @@ static int on_record(struct ml_in *in, uint32_t tag, size_t n, int *known,
 	}
 	*known = 0;
 	if (in->frame[0] <= 'Z')
-		return ml_fail(diag, ML_EVERSION, in->rec,
-			"%.4s record, which is unknown here and critical",
+		return ml_fail_newer(diag, in->rec, "critical record %.4s",
 			(const char *)in->frame);
 	return ML_OK;
 }

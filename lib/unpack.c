@@ -162,9 +162,8 @@ static int op_head(struct unpack *u, const struct ml_record *r, uint64_t *at,
 	if (typed) {
 		v->type = *p++;
 		if (v->type >= ML_NTYPE)
-			return ml_fail(diag, ML_EVERSION, *at,
-				"element type %u, which is unknown here",
-				v->type);
+			return ml_fail_newer(diag, *at,
+				"element type %u", v->type);
 		unit = ml_type_bytes(v->type);
 	}
 	if (ml_get_varint(&p, head + n, &v->n) != 1 || v->n == 0 ||

@@ -112,15 +112,15 @@ static int head(struct ml_unzip *u, uint64_t left, struct ml_op_view *v,
 		model_desc(rc, s);
 		if (s->type >= ML_NTYPE ||
 			(s->type >= ML_TYPE_BLOCK && !s->lay->block))
-			return ml_fail(diag, ML_EVERSION, ML_NOWHERE,
-				"unknown element type %u", s->type);
+			return ml_fail_newer(diag, ML_NOWHERE,
+				"element type %u", s->type);
 		if (rc->p == rc->lim && rc->code == 0)
 			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 				"block ends in descriptors");
 	}
 	if (v->op > ML_OP_DESC)
-		return ml_fail(diag, ML_EVERSION, ML_NOWHERE,
-			"unknown operation %u", v->op);
+		return ml_fail_newer(
+			diag, ML_NOWHERE, "operation %u", v->op);
 	v->type = v->op == ML_OP_DIFF || v->op == ML_OP_ALONE ? s->type : 0;
 	v->data = NULL;
 	v->arg = 0;
@@ -229,13 +229,13 @@ static int nano_head(struct ml_unzip *u, uint64_t left, struct ml_op_view *v,
 				"block ends in descriptors");
 	}
 	if (v->op > ML_OP_DESC)
-		return ml_fail(diag, ML_EVERSION, ML_NOWHERE,
-			"unknown operation %u", v->op);
+		return ml_fail_newer(
+			diag, ML_NOWHERE, "operation %u", v->op);
 	u->coded = v->op != ML_OP_LIT;
 	v->type = v->op < ML_OP_DIFF ? 0 : s->desc[v->op == ML_OP_ALONE].type;
 	if (v->type >= ML_TYPE_BLOCK)
-		return ml_fail(diag, ML_EVERSION, ML_NOWHERE,
-			"unknown element type %u", v->type);
+		return ml_fail_newer(
+			diag, ML_NOWHERE, "element type %u", v->type);
 	v->data = NULL;
 	v->arg = 0;
 	unit = v->op < ML_OP_DIFF ? 1 : ml_type_bytes(v->type);

@@ -26,24 +26,10 @@ int ml_hdr_read(struct ml_src *s, uint64_t off, struct ml_hdr *h,
 	r = ml_hdr_parse(hbuf, n, h);
 	if (r > 0)
 		return ML_OK;
-	switch (r) {
-	case 0:
+	if (r == 0)
 		return ml_fail(diag, ML_ETRUNC, off,
 			"patch ends within its header");
-	case ML_DEC_ECRC:
-		return ml_fail(diag, ML_ECHECK, off,
-			"header of the patch is damaged: its CRC-32 does not "
-			"match");
-	case ML_DEC_EVERSION:
-		return ml_fail(diag, ML_EVERSION, off,
-			"patch of a version or with a feature that is unknown "
-			"here");
-	default:
-		if (h->version) /* so the magic was right */
-			return ml_fail(diag, ML_EFORMAT, off + 4,
-				"malformed header of a patch");
-		return ml_fail(diag, ML_EFORMAT, off, "not a mallorn patch");
-	}
+	return ml_hdr_refused(r, h, off, diag);
 }
 
 static int check_crc(struct ml_src *s, const struct ml_record *r,
@@ -118,9 +104,8 @@ static int judge(const struct ml_record *r, uint64_t left,
 	if (r->coder & ~(ML_RECORD_CODER | ML_RECORD_RESET) ||
 		(coder > ML_CODER_FAST &&
 			(coder != ML_CODER_NOTE || r->n_out)))
-		return ml_fail(diag, ML_EVERSION, r->off,
-			"record of coder 0x%02x, which is unknown here",
-			r->coder);
+		return ml_fail_newer(
+			diag, r->off, "record of coder 0x%02x", r->coder);
 	if (coder != ML_CODER_NOTE && r->n_out == 0)
 		return ml_fail(diag, ML_EFORMAT, r->off,
 			"record that makes nothing");

@@ -278,9 +278,9 @@ static void test_head(void)
 	add(&b, "GGUF", 4);
 	expect(&b, ML_EFORMAT, "not a mallorn stream");
 	add_head(&b, 2, ML_KIND_MODEL);
-	expect(&b, ML_EVERSION, "version 2.0");
+	expect(&b, ML_EVERSION, "stream of format 2.0: needs a newer");
 	add_head(&b, 1, 3);
-	expect(&b, ML_EVERSION, "unknown kind 3");
+	expect(&b, ML_EVERSION, "stream of kind 3: needs a newer");
 
 	add(&b, "\xd3mls\r\n\x1a\n", 8);
 	add_record(&b, "HEAD", p, 48); /* any minor, any container */
@@ -500,7 +500,7 @@ static void test_coded(void)
 	add_head(&b, 1, ML_KIND_MODEL);
 	add_span(&b, ML_SKELETON, 0, 2);
 	add_code(&b, 4, 2);
-	expect(&b, ML_EVERSION, "unknown coder 4");
+	expect(&b, ML_EVERSION, "coder 4: needs a newer");
 	add_head(&b, 1, ML_KIND_MODEL);
 	add_span(&b, ML_SKELETON, 0, 2);
 	add_record(&b, "CODE", p, 24);
