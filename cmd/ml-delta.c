@@ -146,6 +146,7 @@ int main(int argc, char **argv)
 		die_diag(path[1], err, &diag);
 	casts.c = cast.c;
 	casts.n = cast.n;
+	opt.casts = casts;
 	if (opt.page)
 		err = ml_delta_lead(&base.model, base.bytes, &target.model,
 			target.bytes, opt.page, &opt.lead, &diag);

@@ -167,6 +167,8 @@ static void diff(struct ml_packer *p, const struct side *old,
 	}
 	opt.log = o->verbose ? stderr : NULL;
 	opt.own = old->model.size;
+	opt.casts.c = cast->c;
+	opt.casts.n = cast->n;
 	opt.arg = &pr;
 	opt.page = o->page;
 	opt.lead = lead;

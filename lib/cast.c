@@ -11,6 +11,7 @@
 
 #include "bytes.h"
 #include "cast.h"
+#include "gather.h"
 #include "mlcast.h"
 
 static const struct {
@@ -21,6 +22,7 @@ static const struct {
 	{8, 1, ML_DT_F64}, {34, 32, ML_DT_GGML + 8}, {18, 32, ML_DT_GGML + 2},
 	{1, 1, ML_DT_I8}, {1, 1, ML_DT_U8},
 	{4, 1, ML_DT_OPAQUE}, {2, 1, ML_DT_OPAQUE}, {2, 1, ML_DT_OPAQUE},
+	{0, 1, ML_DT_OPAQUE}, /* see below */
 };
 
 unsigned ml_cast_type(unsigned dtype, int to)
@@ -49,13 +51,21 @@ unsigned ml_cast_elems(unsigned type)
 	return info[type].elems;
 }
 
+/* Bytes of a unit that is made. */
+static unsigned made_bytes(const struct ml_cast *c)
+{
+	return c->gather ? 1u << c->from : info[c->to].bytes;
+}
+
 uint64_t ml_cast_len(const struct ml_cast *c)
 {
-	return c->units * info[c->to].bytes;
+	return c->units * made_bytes(c);
 }
 
 uint64_t ml_cast_from_len(const struct ml_cast *c)
 {
+	if (c->gather)
+		return ml_gather_of(c->gather) << c->from; /* when legal */
 	return c->units * info[c->to].elems * info[c->from].bytes;
 }
 
@@ -63,11 +73,15 @@ int ml_cast_legal(const struct ml_cast *c, uint64_t size)
 {
 	const int scaled = c->to == ML_C_I8 || c->to == ML_C_U8;
 
+	if (c->to == ML_C_GATHER)
+		return c->gather && c->from <= 3 && !c->rank && !c->nscale &&
+			ml_gather_legal(c->gather, c->from, c->units) &&
+			c->at <= size && ml_cast_from_len(c) <= size - c->at;
 	if ((c->from > ML_C_F64 && (c->from != ML_C_I8 || c->to != ML_C_I8)) ||
-		c->to >= ML_C_NTYPE || c->to == ML_C_F64 ||
+		c->to >= ML_C_GATHER || c->to == ML_C_F64 ||
 		c->units == 0 || c->units > size || c->at > size)
 		return 0;
-	if (c->units > (UINT64_C(1) << 50) || ml_cast_from_len(c) > size -
+	if (c->gather || c->units > (UINT64_C(1) << 50) || ml_cast_from_len(c) > size -
 		c->at)
 		return 0;
 	if (c->to >= ML_C_SUM)
@@ -206,108 +220,4 @@ uint32_t ml_cast_divide(uint32_t a, uint32_t b)
 		return 0;
 	q = ml_num_over(ml_num_of(a), n);
 	return (q.neg ? 0x80000000u : 0) | ml_num_bits(q, 23, 127, 255);
-}
-
-/* ===== as a source ====================================================== */
-
-#define UNITS 512 /* made at a time */
-#define FROM_MAX (UNITS * 32 * 8)
-
-struct cast_src {
-	struct ml_src *of;
-	uint64_t size; /* of it */
-	const struct ml_cast *c;
-	uint64_t *end; /* of each cast, counted from there */
-	size_t n;
-	uint8_t from[FROM_MAX], to[UNITS * 34];
-};
-
-static void src_free(void *ctx)
-{
-	struct cast_src *s = ctx;
-
-	free(s->end);
-	free(s);
-}
-
-/* The units around `off` of cast i, as many as are made at a time: *at is
- * the offset of the first. Returns bytes. */
-static int make(struct cast_src *s, size_t i, uint64_t off, uint64_t *at,
-	size_t *bytes, struct ml_diag *diag)
-{
-	const struct ml_cast *c = &s->c[i];
-	const uint64_t first = off / info[c->to].bytes;
-	const uint64_t n = c->units - first < UNITS ? c->units - first : UNITS;
-	const uint64_t each = (uint64_t)info[c->to].elems *
-		info[c->from].bytes;
-	int err = ml_src_read(s->of, c->at + first * each, s->from,
-		(size_t)(n * each), diag);
-
-	if (err)
-		return err;
-	ml_cast_make(c, first, n, s->from, s->to);
-	*at = first * info[c->to].bytes;
-	*bytes = (size_t)(n * info[c->to].bytes);
-	return ML_OK;
-}
-
-static int src_read(void *ctx, uint64_t off, void *buf, size_t n,
-	struct ml_diag *diag)
-{
-	struct cast_src *s = ctx;
-	uint8_t *p = buf;
-	uint64_t start, at;
-	size_t k, bytes, lo, hi, mid;
-	int err = ML_OK;
-
-	if (off < s->size) {
-		k = s->size - off < n ? (size_t)(s->size - off) : n;
-		err = ml_src_read(s->of, off, p, k, diag);
-		off += k;
-		p += k;
-		n -= k;
-	}
-	off -= s->size;
-	for (; n && !err; off += k, p += k, n -= k) {
-		for (lo = 0, hi = s->n; lo < hi;) { /* ends behind off */
-			mid = lo + (hi - lo) / 2;
-			if (s->end[mid] <= off)
-				lo = mid + 1;
-			else
-				hi = mid;
-		}
-		start = lo ? s->end[lo - 1] : 0;
-		err = make(s, lo, off - start, &at, &bytes, diag);
-		k = 0;
-		if (err)
-			break;
-		k = (size_t)(at + bytes - (off - start));
-		k = k < n ? k : n;
-		memcpy(p, s->to + (off - start - at), k);
-	}
-	return err;
-}
-
-int ml_cast_src(struct ml_src **out, struct ml_src *of,
-	const struct ml_casts *casts, struct ml_diag *diag)
-{
-	static const struct ml_src_ops ops = {src_read, src_free};
-	struct cast_src *s = malloc(sizeof(*s));
-	uint64_t end = 0;
-	size_t i;
-
-	*out = NULL;
-	if (s)
-		s->end = malloc((casts->n + 1) * sizeof(*s->end));
-	if (!s || !s->end) {
-		free(s);
-		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
-	}
-	s->of = of;
-	s->size = ml_src_size(of);
-	s->c = casts->c;
-	s->n = casts->n;
-	for (i = 0; i < s->n; i++)
-		s->end[i] = end += ml_cast_len(&casts->c[i]);
-	return ml_src_made(out, s->size + end, &ops, s, diag);
 }

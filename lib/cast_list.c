@@ -5,6 +5,7 @@
 
 #include "bytes.h"
 #include "cast.h"
+#include "gather.h"
 #include "hdr.h"
 #include "ops.h"
 
@@ -34,6 +35,7 @@ int ml_cast_add(struct ml_cast **list, size_t *n, const struct ml_cast *c,
 	struct ml_cast *p = *list;
 	int32_t *u = NULL, *v = NULL;
 	uint32_t *scale = NULL;
+	struct ml_gather *g = NULL;
 
 	if ((*n & (*n - 1)) == 0) { /* a power of two: full */
 		p = realloc(p, (*n ? *n * 2 : 1) * sizeof(*p));
@@ -44,14 +46,17 @@ int ml_cast_add(struct ml_cast **list, size_t *n, const struct ml_cast *c,
 	}
 	if (copy(&scale, c->scale, c->nscale * sizeof(*scale)) ||
 		copy(&u, c->u, rows(c) * c->rank * sizeof(*u)) ||
-		copy(&v, c->v, c->inner * c->rank * sizeof(*v))) {
+		copy(&v, c->v, c->inner * c->rank * sizeof(*v)) ||
+		(c->gather && !(g = ml_gather_copy(c->gather)))) {
 		free(scale);
 		free(u);
+		free(v);
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	}
 	p[*n] = *c;
 	p[*n].scale = scale;
 	p[*n].u = u;
+	p[*n].gather = g;
 	p[(*n)++].v = v;
 	return ML_OK;
 }
@@ -61,6 +66,7 @@ static void drop_params(struct ml_cast *c)
 	free(c->scale);
 	free(c->u);
 	free(c->v);
+	ml_gather_free(c->gather);
 }
 
 void ml_cast_free(struct ml_cast *list, size_t n)
@@ -94,6 +100,9 @@ uint64_t ml_cast_param_bits(const struct ml_cast *c)
 	uint64_t bits = 32 * (uint64_t)c->nscale;
 	unsigned k;
 
+	for (k = 0; c->gather && k < c->gather->rank; k++)
+		bits += 8 * (2 * ML_VARINT_MAX + 2 * ML_VARINT_MAX *
+			(uint64_t)c->gather->nrun[k]);
 	for (k = 0; k < c->rank; k++)
 		bits += 24 + width(c->u, rows(c), c->rank, k) * rows(c) +
 			width(c->v, c->inner, c->rank, k) * c->inner;
@@ -199,6 +208,96 @@ static int get_factors(struct ml_cast *c, const uint8_t **p,
 	return !b.over;
 }
 
+/* Order and rank, dimensions, runs. */
+static uint8_t *put_gather(uint8_t *p, const struct ml_gather *g)
+{
+	uint64_t end, at;
+	unsigned k, some = 0;
+	uint32_t i;
+
+	for (k = 0; k < g->rank; k++)
+		some |= g->nrun[k];
+	p += ml_put_varint(p, g->rank | (some ? 8 : 0) |
+		(uint64_t)ml_gather_number(g->order, g->rank) << 4);
+	for (k = 0; k < g->rank; k++)
+		p += ml_put_varint(p, g->dim[k]);
+	for (k = 0; some && k < g->rank; k++) {
+		p += ml_put_varint(p, g->nrun[k]);
+		for (i = 0, end = at = 0; i < g->nrun[k]; i++) {
+			const struct ml_run *r = &g->run[k][i];
+			const int zero = r->at == ML_RUN_ZERO;
+
+			p += ml_put_varint(p, (r->end - end) << 1 |
+				(uint64_t)zero);
+			if (!zero) {
+				p += ml_put_varint(p, ml_zigzag(r->at, at));
+				at = r->at + (r->end - end);
+			}
+			end = r->end;
+		}
+	}
+	return p;
+}
+
+/* The same back: 1, or 0 when malformed, -1 without memory. `left` is how many
+ * runs there may be. */
+static int get_gather(struct ml_gather *g, const uint8_t **p,
+	const uint8_t *end, uint64_t *left)
+{
+	uint64_t v, n, at, made;
+	unsigned k, some;
+	uint32_t i;
+
+	if (ml_get_varint(p, end, &v) != 1)
+		return 0;
+	g->rank = (uint8_t)(v & 7);
+	some = v & 8;
+	v >>= 4;
+	for (k = 1, n = 1; k <= g->rank; k++)
+		n *= k;
+	if (g->rank < 1 || g->rank > ML_GATHER_DIMS || v >= n)
+		return 0;
+	ml_gather_order(g->order, g->rank, (unsigned)v);
+	for (k = 0; k < g->rank; k++)
+		if (ml_get_varint(p, end, &g->dim[k]) != 1)
+			return 0;
+	for (k = 0; some && k < g->rank; k++) {
+		/* a run takes at least a byte */
+		if (ml_get_varint(p, end, &n) != 1 || n > *left ||
+			n > (uint64_t)(end - *p))
+			return 0;
+		if (n == 0)
+			continue;
+		*left -= n;
+		g->run[k] = malloc((size_t)n * sizeof(**g->run));
+		if (!g->run[k])
+			return -1;
+		for (i = 0, at = made = 0; i < n; i++) {
+			struct ml_run *r = &g->run[k][i];
+
+			if (ml_get_varint(p, end, &v) != 1)
+				return 0;
+			r->at = ML_RUN_ZERO;
+			r->end = made + (v >> 1);
+			if (!(v & 1)) {
+				uint64_t z;
+
+				if (ml_get_varint(p, end, &z) != 1)
+					return 0;
+				r->at = ml_unzigzag(z, at);
+				if (r->at > ML_RUN_ZERO / 4)
+					return 0;
+				at = r->at + (v >> 1);
+			}
+			made = r->end;
+			if (made > ML_RUN_ZERO / 4)
+				return 0;
+		}
+		g->nrun[k] = (uint32_t)n;
+	}
+	return 1;
+}
+
 int ml_cast_encode(uint8_t **out, size_t *n, const struct ml_casts *casts,
 	struct ml_diag *diag)
 {
@@ -218,8 +317,12 @@ int ml_cast_encode(uint8_t **out, size_t *n, const struct ml_casts *casts,
 
 		p[k++] = (uint8_t)(c->from | c->to << 4);
 		k += ml_put_varint(p + k, ml_zigzag(c->at, end));
-		k += ml_put_varint(p + k, c->units);
 		end = c->at + ml_cast_from_len(c);
+		if (c->gather) {
+			k = (size_t)(put_gather(p + k, c->gather) - p);
+			continue;
+		}
+		k += ml_put_varint(p + k, c->units);
 		if (c->rank) {
 			k += ml_put_varint(p + k, c->inner);
 			k += ml_put_varint(p + k, c->rank);
@@ -240,9 +343,10 @@ int ml_cast_encode(uint8_t **out, size_t *n, const struct ml_casts *casts,
 
 /* One cast at *p; its scales stay where they are, *scales. */
 static int get(struct ml_cast *c, const uint8_t **p, const uint8_t *end,
-	uint64_t at, const uint8_t **scales)
+	uint64_t at, const uint8_t **scales, uint64_t *runs)
 {
 	uint64_t v, zero, n;
+	int r;
 
 	memset(c, 0, sizeof(*c));
 	if (*p == end)
@@ -251,10 +355,19 @@ static int get(struct ml_cast *c, const uint8_t **p, const uint8_t *end,
 	c->to = *(*p)++ >> 4;
 	if (c->to >= ML_C_NTYPE || c->from >= ML_C_NTYPE)
 		return 0;
-	if (ml_get_varint(p, end, &v) != 1 ||
-		ml_get_varint(p, end, &c->units) != 1)
+	if (ml_get_varint(p, end, &v) != 1)
 		return 0;
 	c->at = ml_unzigzag(v, at);
+	if (c->to == ML_C_GATHER) {
+		c->gather = calloc(1, sizeof(*c->gather));
+		if (!c->gather)
+			return -1;
+		r = get_gather(c->gather, p, end, runs);
+		c->units = r > 0 ? ml_gather_units(c->gather) : 0;
+		return r;
+	}
+	if (ml_get_varint(p, end, &c->units) != 1)
+		return 0;
 	if (c->to >= ML_C_SUM) {
 		if (ml_get_varint(p, end, &c->inner) != 1 ||
 			ml_get_varint(p, end, &n) != 1 || n < 1 ||
@@ -281,11 +394,11 @@ static int get(struct ml_cast *c, const uint8_t **p, const uint8_t *end,
 	return 1;
 }
 
-int ml_cast_decode(struct ml_cast **list, size_t *count, const uint8_t *p,
-	size_t n, uint64_t size, struct ml_diag *diag)
+int ml_cast_parse(struct ml_cast **list, size_t *count, const uint8_t *p,
+	size_t n, struct ml_diag *diag)
 {
 	const uint8_t *end = p + n, *scales = NULL;
-	uint64_t casts, at = 0, numbers = 0;
+	uint64_t casts, at = 0, numbers = 0, runs = ML_RUNS_MAX, gathers = 0;
 	struct ml_cast c;
 	size_t i, j;
 	int err = ML_OK;
@@ -296,20 +409,23 @@ int ml_cast_decode(struct ml_cast **list, size_t *count, const uint8_t *p,
 		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 			"malformed number of casts");
 	for (i = 0; !err && i < casts; i++) {
-		const int r = get(&c, &p, end, at, &scales);
+		const int r = get(&c, &p, end, at, &scales, &runs);
 
-		if (r < 0 || r == 0 || !ml_cast_legal(&c, size)) {
+		if (r <= 0 || !ml_cast_legal(&c, UINT64_MAX / 4)) {
 			drop_params(&c);
 			return r < 0 ? ml_fail(diag, ML_ENOMEM, ML_NOWHERE,
 				"out of memory") : ml_fail(diag, ML_EFORMAT,
 				ML_NOWHERE, "malformed cast");
 		}
 		numbers += (rows(&c) + c.inner) * c.rank;
-		if (numbers > ML_FACTOR_NUMBERS_MAX) {
+		gathers += c.gather != NULL;
+		if (numbers > ML_FACTOR_NUMBERS_MAX ||
+			gathers > ML_GATHERS_MAX) {
 			drop_params(&c);
 			return ml_fail(diag, ML_ELIMIT, ML_NOWHERE,
-				"casts with more than %u numbers in factors",
-				ML_FACTOR_NUMBERS_MAX);
+				"casts with more than %u numbers in factors, "
+				"or more than %u gathers",
+				ML_FACTOR_NUMBERS_MAX, ML_GATHERS_MAX);
 		}
 		at = c.at + ml_cast_from_len(&c);
 		if (c.nscale) {
@@ -329,4 +445,34 @@ int ml_cast_decode(struct ml_cast **list, size_t *count, const uint8_t *p,
 		err = ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 			"bytes behind the last cast");
 	return err;
+}
+
+int ml_cast_fit(const struct ml_cast *list, size_t n, uint64_t image)
+{
+	uint64_t end = image, gathered = image; /* since the last other cast */
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		const struct ml_cast *c = &list[i];
+		const int behind = c->at >= image && !c->gather;
+
+		if (!ml_cast_legal(c, behind ? end : image) ||
+			(behind && c->at < gathered) ||
+			ml_cast_len(c) > UINT64_MAX / 4 - end)
+			return 0;
+		end += ml_cast_len(c);
+		if (!c->gather)
+			gathered = end;
+	}
+	return 1;
+}
+
+int ml_cast_decode(struct ml_cast **list, size_t *count, const uint8_t *p,
+	size_t n, uint64_t size, struct ml_diag *diag)
+{
+	const int err = ml_cast_parse(list, count, p, n, diag);
+
+	return err || ml_cast_fit(*list, *count, size) ? err :
+		ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"cast of what is not in the base");
 }

@@ -8,6 +8,7 @@
 #include "align.h"
 #include "cast.h"
 #include "cost.h"
+#include "gather_plan.h"
 #include "lowrank.h"
 #include "ops.h"
 
@@ -27,6 +28,9 @@ struct plan {
 	uint64_t bytes; /* that scales and factors take */
 	uint64_t numbers; /* in factors */
 	size_t threads;
+	struct ml_layouts *layouts;
+	size_t gathers, runs;
+	uint32_t *scale; /* room for ML_QUANT_MAX, twice */
 	struct ml_lowrank_try tries[ML_LOWRANK_MANY]; /* tensors to come */
 	size_t ntry, tried; /* and how many of them have come */
 	uint8_t from[SAMPLE * 8], to[SAMPLE + 64], want[SAMPLE];
@@ -337,11 +341,75 @@ static int sum(struct plan *p, const struct ml_span **all, size_t nall,
 	return err;
 }
 
+static int recast(void *arg, struct ml_cast *c, const struct ml_span *t,
+	const struct ml_span *b)
+{
+	struct plan *p = arg;
+
+	return ml_cast_type(b->dtype, 0) != ML_CAST_NONE &&
+		ml_cast_type(t->dtype, 1) != ML_CAST_NONE &&
+		fits(c, t, b, p->scale);
+}
+
+/* Whether the tensor t is one of the base in another layout: as a gather, and
+ * where the type differs a cast of what that makes. */
+static int layout(struct plan *p, const struct ml_span *t,
+	struct ml_diag *diag)
+{
+	struct ml_cast_base *o = p->out;
+	struct ml_span like = *t;
+	struct ml_cast c = {0};
+	struct ml_found f;
+	uint64_t gain, cost, made;
+	size_t k, runs = 0;
+	int err = ml_layouts_find(p->layouts, t, recast, p, &f, diag);
+
+	if (err || !f.c.gather)
+		return err;
+	gain = (f.alone - f.bits) / f.bytes * t->len +
+		(f.alone - f.bits) % f.bytes * t->len / f.bytes;
+	made = ml_cast_len(&f.c);
+	for (k = 0; k < ML_GATHER_DIMS; k++)
+		runs += f.c.gather->nrun[k];
+	cost = SAYING + 18 * runs;
+	if (f.b->dtype != t->dtype) {
+		like.dtype = f.b->dtype;
+		like.len = made;
+		like.off = o->m.size;
+		like.quant = f.b->quant;
+		if (!recast(p, &c, t, &like))
+			gain = 0;
+		cost += SAYING + 32 * (uint64_t)c.nscale;
+	}
+	p->bytes += 20 * runs + 128 + 4 * (uint64_t)c.nscale;
+	if (gain <= cost || p->bytes > BYTES_MAX ||
+		p->gathers >= ML_GATHERS_MAX || p->runs + runs > ML_RUNS_MAX ||
+		o->n + 1 >= ML_CASTS_MAX || (!c.units && made != t->len)) {
+		ml_found_free(&f);
+		return ML_OK;
+	}
+	p->gain += gain - cost;
+	p->gathers++;
+	p->runs += runs;
+	err = ml_cast_add(&o->c, &o->n, &f.c, diag);
+	if (!err && c.units) {
+		err = ml_cast_add(&o->c, &o->n, &c, diag);
+		o->m.size += made;
+	}
+	if (!err)
+		err = ml_model_add(&o->m, t->name, t->name_len, t->dtype,
+			t->rank, t->shape, o->m.size, t->len, diag);
+	o->m.size += t->len;
+	ml_found_free(&f);
+	return err;
+}
+
 static int plan(struct plan *p, const struct ml_model *base,
 	const struct ml_model *target, struct ml_diag *diag)
 {
 	const struct ml_span **all = malloc((base->nspan + 1) * sizeof(*all));
 	uint32_t *scale = malloc(2 * ML_QUANT_MAX * sizeof(*scale));
+	size_t had;
 	const struct ml_span *t, *own;
 	size_t i, k = 0;
 	int err = ML_OK;
@@ -363,19 +431,25 @@ static int plan(struct plan *p, const struct ml_model *base,
 		qsort(p->by_name, p->n, sizeof(*all), by_name);
 		qsort(p->by_count, p->n, sizeof(*all), by_count);
 	}
+	p->scale = scale;
+	if (!err)
+		err = ml_layouts_new(&p->layouts, base, p->bsrc, p->tsrc, diag);
 	for (i = 0; !err && i < target->nspan; i++) {
 		t = &target->span[i];
-		if (t->len < SMALL || !count(t, 1))
+		if (t->len < SMALL || t->kind != ML_TENSOR)
 			continue;
+		had = p->out->n;
 		own = own_of(all, k, t);
-		if (own)
+		if (own && count(t, 1))
 			err = sum(p, all, k, target, i, own, diag);
-		if (err)
-			break;
-		if (!own || ml_cast_type(t->dtype, 1) == ML_C_I8)
+		if (!err && count(t, 1) && (!own ||
+			ml_cast_type(t->dtype, 1) == ML_C_I8))
 			err = choose(p, t, own, scale, scale + ML_QUANT_MAX,
 				diag);
+		if (!err && p->out->n == had)
+			err = layout(p, t, diag);
 	}
+	ml_layouts_free(p->layouts);
 	for (i = p->tried; i < p->ntry; i++) {
 		free(p->tries[i].c.u);
 		free(p->tries[i].c.v);

@@ -7,6 +7,7 @@
 
 #include "align.h"
 #include "blockbuf.h"
+#include "cast.h"
 #include "cost.h"
 #include "elem.h"
 #include "fast_delta.h"
@@ -259,22 +260,26 @@ static void logged(const struct delta *d, const struct ml_span *sp,
 	const struct ml_span *base, const char *how)
 {
 	char name[128], from[128], type[ML_TYPE_TEXT], other[64] = "";
+	char cast[ML_CAST_TEXT] = "";
 
 	if (!d->opt || !d->opt->log || sp->kind != ML_TENSOR)
 		return;
+	if (base && d->opt->own && base->off >= d->opt->own)
+		ml_casts_text(cast, sizeof cast, &d->opt->casts,
+			ml_cast_at(&d->opt->casts, base->off - d->opt->own),
+			d->opt->own);
 	if (d->if_diff) /* there was a choice */
 		snprintf(other, sizeof other, ", residual %llu, alone %llu",
 			(unsigned long long)(d->if_diff / 8),
 			(unsigned long long)(d->if_alone / 8));
 	fprintf(d->opt->log, "%s\t%llu bytes\tcopy %llu\tresidual %llu\t"
-		"alone %llu\testimate %llu%s\t%s\t%s%s%s%s\n",
+		"alone %llu\testimate %llu%s\t%s\t%s%s%s%s%s\n",
 		ml_escape(name, sizeof name, sp->name, sp->name_len),
 		(unsigned long long)sp->len, (unsigned long long)d->copied,
 		(unsigned long long)d->resid, (unsigned long long)d->alone,
 		(unsigned long long)(d->bits / 8), other,
 		ml_type_text(type, sp), base ? how : "no base",
-		base && d->opt->own && base->off >= d->opt->own ? ", cast" :
-		"", base ? " " : "", base ? ml_escape(from, sizeof from,
+		*cast ? ", " : "", cast, base ? " " : "", base ? ml_escape(from, sizeof from,
 			base->name, base->name_len) : "");
 }
 

@@ -235,8 +235,7 @@ static int parse_casts(struct ml_wrap_map *m, const uint8_t *p, size_t n,
 {
 	uint64_t len = 0, k;
 	size_t i;
-	int err = ml_cast_decode(
-		&m->cast, &m->ncast, p + 1, n - 1, h->base_image, diag);
+	int err = ml_cast_parse(&m->cast, &m->ncast, p + 1, n - 1, diag);
 
 	for (i = 0; !err && i < m->ncast; i++) {
 		k = ml_cast_len(&m->cast[i]);
@@ -246,10 +245,9 @@ static int parse_casts(struct ml_wrap_map *m, const uint8_t *p, size_t n,
 		len += k;
 	}
 	m->base_image = h->base_image - len;
-	for (i = 0; !err && i < m->ncast; i++)
-		if (!ml_cast_legal(&m->cast[i], m->base_image))
-			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
-				"cast of what is not in the base");
+	if (!err && !ml_cast_fit(m->cast, m->ncast, m->base_image))
+		err = ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
+			"cast of what is not in the base");
 	return err;
 }
 

@@ -247,6 +247,22 @@ struct ml_wraps {
 	size_t n;
 };
 
+/* Elements of a range in another order, and not all of them: indices of a
+ * dimension, in turn. */
+#define ML_GATHER_DIMS 6
+#define ML_RUN_ZERO UINT64_MAX
+struct ml_run {
+	uint64_t at; /* in the range; ML_RUN_ZERO: of zeros */
+	uint64_t end; /* where it ends in what is made */
+};
+struct ml_gather {
+	uint8_t rank;
+	uint8_t order[ML_GATHER_DIMS]; /* dimensions of the range, as made */
+	uint64_t dim[ML_GATHER_DIMS]; /* of the range, outermost first */
+	uint32_t nrun[ML_GATHER_DIMS]; /* of each of these; 0: all of it */
+	struct ml_run *run[ML_GATHER_DIMS];
+};
+
 /* A range of a base as another element type: ml-patch(5), CASTS. What casts
  * make lies behind the base's image, one after the other. */
 struct ml_cast {
@@ -264,6 +280,8 @@ struct ml_cast {
 	int16_t exp;
 	uint8_t drop[64];
 	int32_t *u, *v;
+	struct ml_gather *gather; /* NULL for all others; `from` is then the
+				* binary logarithm of an element's bytes */
 };
 struct ml_casts {
 	const struct ml_cast *c;
@@ -516,6 +534,7 @@ int ml_relay_end(struct ml_relay *r, struct ml_diag *diag);
 struct ml_delta_opt {
 	FILE *log;
 	uint64_t own; /* for the log: from here on the base is casts; or 0 */
+	struct ml_casts casts; /* these */
 	void (*progress)(void *arg, uint64_t done);
 	void *arg;
 	/* Log2 of a page, ML_PAGE_MIN to ML_PAGE_MAX of mldec.h: base bytes

@@ -328,8 +328,8 @@ static void name_bases(struct ml_part *r)
 {
 	const struct ml_wrap_map *map = &r->map;
 	const uint64_t image = r->h.wrapped ? map->base_image : r->h.base_size;
-	uint64_t at;
-	size_t i, k;
+	const struct ml_casts casts = {map->cast, map->ncast};
+	size_t i;
 
 	if (image != r->base.size)
 		return; /* seen with other eyes than the writer's */
@@ -338,13 +338,12 @@ static void name_bases(struct ml_part *r)
 
 		if (!s->longest)
 			continue;
-		for (k = 0, at = image; s->arg >= image && k < map->ncast;
-			at += ml_cast_len(&map->cast[k]), k++)
-			if (s->arg - at < ml_cast_len(&map->cast[k])) {
-				s->cast = &map->cast[k];
-				break;
-			}
-		s->base = span_at(&r->base, s->cast ? s->cast->at : s->arg);
+		s->cast = s->arg < image ? NULL :
+			ml_cast_at(&casts, s->arg - image);
+		s->gather = ml_cast_behind(&casts, s->cast, image);
+		ml_casts_text(s->how, sizeof(s->how), &casts, s->cast, image);
+		s->base = span_at(&r->base, s->gather ? s->gather->at :
+			s->cast ? s->cast->at : s->arg);
 	}
 }
 
@@ -498,14 +497,6 @@ const char *ml_share_type(const struct ml_share *s)
 	const int i = most(s);
 
 	return i < 0 || !s->type[i] ? "" : s->type[i];
-}
-
-const char *ml_cast_text(unsigned type)
-{
-	static const char *const name[] = {"f32", "f16", "bf16", "f64", "q8_0",
-		"q4_0", "i8", "u8", "f32", "f16", "bf16"};
-
-	return type < sizeof(name) / sizeof(name[0]) ? name[type] : "?";
 }
 
 double ml_ratio(double a, double b)

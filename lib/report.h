@@ -26,7 +26,9 @@ struct ml_share {
 	 * where. */
 	uint64_t longest, arg;
 	const struct ml_span *base; /* the tensor they are of, or NULL */
-	const struct ml_cast *cast; /* by this cast, or NULL */
+	const struct ml_cast *cast; /* by this cast, or NULL, */
+	const struct ml_cast *gather; /* and this one, which may be the same */
+	char how[80]; /* both in words, ML_CAST_TEXT */
 	uint64_t total; /* elements that could be compared with the base's, */
 	uint64_t changed; /* and those that differ */
 };
@@ -60,9 +62,6 @@ double ml_share_cost(const struct ml_share *s);
  * there, "" if none. */
 const char *ml_share_mostly(const struct ml_share *s);
 const char *ml_share_type(const struct ml_share *s);
-/* The element types of a cast, as ml-patch(5) numbers them; 8 to 10 are of the
- * same type as 0 to 2. */
-const char *ml_cast_text(unsigned type);
 /* a / b, or 0. */
 double ml_ratio(double a, double b);
 

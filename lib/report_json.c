@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "cast.h"
 #include "json.h"
 #include "report.h"
 #include "text.h"
@@ -48,8 +49,14 @@ static void add_share(struct ml_json *j, struct json_object *o, uint64_t bytes,
 			ml_json_escaped(j, s->base->name, s->base->name_len));
 	if (s->cast && s->cast->rank)
 		ml_json_number(j, o, "rank", s->cast->rank);
-	else if (s->cast)
-		ml_json_text(j, o, "cast", ml_cast_text(s->cast->from));
+	else if (s->cast && !s->cast->gather)
+		ml_json_text(j, o, "cast", ml_cast_name(s->cast->from));
+	if (s->gather) {
+		char text[ML_CAST_TEXT];
+
+		ml_gather_text(text, sizeof(text), s->gather->gather);
+		ml_json_text(j, o, "gather", text);
+	}
 	ops = ml_json_object(j, o, "operations");
 	for (k = 0; k < ML_NOP; k++)
 		if (s->made[k])

@@ -4,29 +4,23 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "cast.h"
 #include "report.h"
 #include "text.h"
 
 #define ROW "  %12s  %12s  %6s  %7s  %-8s  %-11s  %-8s  %s"
 
-/* The name of what a span was made of: "cast of f32 NAME"; to be freed. */
+/* The name of what a span was made of, "cast of f32 NAME"; to be freed. */
 static char *base_text(const struct ml_share *s)
 {
 	const struct ml_span *sp = s->base;
 	char *name = sp ? ml_escaped(sp->name, sp->name_len) : ml_escaped("", 0);
-	char how[40] = "", *text;
-	size_t n;
+	char *text;
+	size_t n = name ? strlen(s->how) + strlen(name) + 2 : 0;
 
-	if (s->cast && s->cast->rank)
-		snprintf(how, sizeof(how), "sum of rank %u and ",
-			s->cast->rank);
-	else if (s->cast)
-		snprintf(how, sizeof(how), "cast of %s ",
-			ml_cast_text(s->cast->from));
-	n = name ? strlen(how) + strlen(name) + 1 : 0;
 	text = n ? malloc(n) : NULL;
 	if (text)
-		snprintf(text, n, "%s%s", how, name);
+		snprintf(text, n, "%s%s%s", s->how, *s->how ? " " : "", name);
 	free(name);
 	return text;
 }

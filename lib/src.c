@@ -17,6 +17,7 @@
 #include "temp.h"
 
 #define CACHE 65536
+#define AHEAD 4096 /* read of it where nothing says that it goes on from there */
 #define COPY 262144 /* bytes per read when spooling */
 
 struct ml_src {
@@ -29,6 +30,7 @@ struct ml_src {
 	int own; /* whether fd is ours to close */
 	uint64_t at; /* offset of cache[0] */
 	size_t n; /* valid bytes in the cache; all below size */
+	size_t ahead; /* bytes read last to fill it */
 	uint8_t cache[]; /* CACHE bytes, but for a view */
 };
 
@@ -302,7 +304,13 @@ int ml_src_read(struct ml_src *s, uint64_t off, void *buf, size_t n,
 	if (n >= CACHE)
 		return read_at(s, off, buf, n, diag);
 	if (off < s->at || end > s->at + s->n) {
-		want = s->size - off < CACHE ? (size_t)(s->size - off) : CACHE;
+		/* more and more while it goes on about where it ended */
+		s->ahead = off < s->at ||
+			off - s->at > s->n + AHEAD || !s->ahead ? AHEAD :
+			s->ahead < CACHE / 4 ? 4 * s->ahead : CACHE;
+		want = s->ahead < n ? n : s->ahead;
+		if (want > s->size - off)
+			want = (size_t)(s->size - off);
 		s->n = 0;
 		err = read_at(s, off, s->cache, want, diag);
 		if (err)

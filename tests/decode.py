@@ -8,6 +8,8 @@ in memory. Exits with the status of ml-apply.
 """
 import ctypes
 import hashlib
+import itertools
+import math
 import sys
 import zlib
 from fractions import Fraction
@@ -1585,10 +1587,21 @@ class Bits:
 def cast_all(src, image):
     """What the casts of a note of type 3 make."""
     out = bytearray()
-    at = total = 0
+    at = total = runs = gathers = 0
+    gathered = len(image)  # behind the last cast that is no gather
     for _ in range(src.varint()):
         types = src.u8()
         frm, to = types & 15, types >> 4
+        if to == 11:
+            need(frm < 4, "unknown cast", 5)
+            at += src.zigzag()
+            made, n, some = gather(src, image, at, 1 << frm)
+            out += made
+            at += n
+            gathers += 1
+            runs += some
+            need(gathers <= 1 << 16 and runs <= 1 << 18, "too many gathers")
+            continue
         need((frm < 4 or (frm == 6 and to == 6)) and to != 3 and to < 11,
              "unknown cast", 5)
         at += src.zigzag()
@@ -1596,7 +1609,10 @@ def cast_all(src, image):
         per = 32 if to in (4, 5) else 1
         n = units * per
         width = 1 if frm == 6 else FLOATS[frm][0]
-        need(0 <= at and n * width <= len(image) - at, "cast leaves the base")
+        need(0 <= at and (n * width <= len(image) - at or (
+            gathered <= at and n * width <= len(image) + len(out) - at)),
+             "cast leaves the base")
+        source = image if at < len(image) else image + bytes(out)
         if to in (6, 7):
             inner, zero = src.varint(), src.zigzag()
             scales = [src.number(4) for _ in range(src.varint())]
@@ -1610,7 +1626,7 @@ def cast_all(src, image):
             exp, drop, u, v = factors(src, n // columns, columns, rank)
         xs = []
         for i in range(n):
-            raw = int.from_bytes(image[at + i * width:at + (i + 1) * width],
+            raw = int.from_bytes(source[at + i * width:at + (i + 1) * width],
                                  "little")
             if frm == 6:
                 x = Fraction((raw ^ 0x80) - 0x80)
@@ -1645,8 +1661,47 @@ def cast_all(src, image):
                     bits = to_float(int(y < 0 or (y == 0 and sign and s == 0)),
                                     y, *kind)
                 out += bits.to_bytes(kind[0], "little")
+        gathered = len(image) + len(out)
     need(src.at == src.end, "note of casts: more than it says")
     return out
+
+
+def gather(src, image, at, width):
+    """What one makes of the range from `at` on; bytes of that, and runs."""
+    head = src.varint()
+    d, number = head & 7, head >> 4
+    need(1 <= d <= 6 and number < math.factorial(d), "malformed gather")
+    order = list(itertools.permutations(range(d)))[number]
+    dims = [src.varint() for _ in range(d)]
+    size = width * math.prod(dims)
+    need(0 < size <= width << 50, "malformed gather")
+    taken, many = [range(n) for n in dims], 0
+    for k in range(d if head & 8 else 0):
+        n, was = src.varint(), 0
+        if n:
+            taken[k] = []
+        for _ in range(n):
+            v = src.varint()
+            need(v > 1, "empty run")
+            need(math.prod(map(len, taken)) <= 1 << 26, "too much for this")
+            if v & 1:
+                taken[k] += [None] * (v >> 1)
+                continue
+            was += src.zigzag()
+            need(0 <= was and was + (v >> 1) <= dims[k], "malformed run")
+            taken[k] += range(was, was + (v >> 1))
+            was += v >> 1
+        many += n
+    need(0 <= at and size <= len(image) - at, "cast leaves the base")
+    step = [math.prod(dims[k + 1:]) for k in range(d)]
+    out = bytearray()
+    for index in itertools.product(*(taken[k] for k in order)):
+        if None in index:
+            out += bytes(width)
+            continue
+        off = at + width * sum(i * step[k] for i, k in zip(index, order))
+        out += image[off:off + width]
+    return out, size, many
 
 
 def factors(src, rows, columns, rank):

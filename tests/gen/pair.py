@@ -134,6 +134,41 @@ def tensor(r, i, dtypes):
     return Tensor(name, dtype, shape, xs, pack(dtype, xs))
 
 
+def permuted(shape, order):
+    """The old index of each element in the new order."""
+    step = [1] * len(shape)
+    for k in range(len(shape) - 2, -1, -1):
+        step[k] = step[k + 1] * shape[k + 1]
+    at = [0]
+    for d in order:
+        at = [a + i * step[d] for a in at for i in range(shape[d])]
+    return at
+
+
+def fuse(r, ts):
+    """Two tensors with rows of the same length become one; or one two."""
+    for a in ts:
+        for b in ts:
+            if a is not b and a.dtype == b.dtype and a.values and b.values \
+                    and a.shape and a.shape[1:] == b.shape[1:]:
+                a.shape[0] += b.shape[0]
+                a.values += b.values
+                a.data += b.data
+                ts.remove(b)
+                return
+    for a in ts:
+        if a.values and a.shape and a.shape[0] > 1:
+            b = a.copy()
+            b.name += ".b"
+            k = len(a.values) // a.shape[0] * (a.shape[0] // 2)
+            b.shape[0] -= a.shape[0] // 2
+            a.shape[0] //= 2
+            b.values, a.values = b.values[k:], a.values[:k]
+            b.data, a.data = pack(b.dtype, b.values), pack(a.dtype, a.values)
+            ts.append(b)
+            return
+
+
 # ===== edits ===============================================================
 
 
@@ -144,7 +179,8 @@ def edit(r, ts, dtypes):
     for _ in range(r.randrange(1, 4)):
         kind = r.choice(("step", "step", "sparse", "retrain", "rename",
                          "order", "add", "remove", "rank", "cast", "flip",
-                         "grow", "none"))
+                         "grow", "none", "permuted", "columns",
+                         "fused"))
         told.append(kind)
         for t in ts:
             if r.random() < 0.2:
@@ -179,6 +215,20 @@ def edit(r, ts, dtypes):
                 b = bytearray(t.data)
                 b[r.randrange(len(b))] ^= 1 << r.randrange(8)
                 t.data, t.values = bytes(b), None if t.values is None else []
+            elif kind == "permuted" and t.values and len(t.shape) > 1:
+                order = r.sample(range(len(t.shape)), len(t.shape))
+                t.values = [t.values[i] for i in permuted(t.shape, order)]
+                t.shape = [t.shape[d] for d in order]
+                t.data = pack(t.dtype, t.values)
+            elif kind == "columns" and t.values and len(t.shape) == 2:
+                n = t.shape[1]
+                keep = [j for j in range(n) if r.random() < 0.8] + \
+                    [None] * r.choice((0, 0, 2)) or [0]
+                t.values = [r.gauss(0, 0.02) if j is None
+                            else t.values[i * n + j]
+                            for i in range(t.shape[0]) for j in keep]
+                t.shape[1] = len(keep)
+                t.data = pack(t.dtype, t.values)
             elif kind == "grow" and t.values and t.shape:
                 per = len(t.values) // t.shape[0]
                 t.shape[0] += 1
@@ -186,6 +236,8 @@ def edit(r, ts, dtypes):
                 t.data = pack(t.dtype, t.values)
         if kind == "order":
             r.shuffle(ts)
+        elif kind == "fused":
+            fuse(r, ts)
         elif kind == "add":
             ts.insert(r.randrange(len(ts) + 1),
                       tensor(r, 100 + r.randrange(900), dtypes))

@@ -247,6 +247,75 @@ def fast(add_good, add_bad):
             one(p[:-1], 600, t=pack(x), base=None), None)
 
 
+def zigzag(d):
+    return v(2 * d if d >= 0 else -2 * d - 1)
+
+
+def gathers(add_good, add_bad):
+    stored = b'\1\2\0\xfd\xff\0\0'  # raw deflate of no parts of either file
+
+    def one(base, target, image, casts, *ops):
+        ext = v(len(target)) + v(image)
+        return patch(target, record(0, b'\2' + stored, 15),
+                     record(0, b'\3' + casts, 15),
+                     record(len(target), b''.join(ops)), base=base, cls=3,
+                     ext=b'\x82' + bytes([len(ext)]) + ext)
+
+    def cast(log, at, head, dims, rest=b''):
+        return bytes([log | 11 << 4]) + zigzag(at) + v(head) + b''.join(
+            v(n) for n in dims) + rest
+    turned = bytes(BASE[i * 8 + j] for j in range(8) for i in range(8))
+    add_good('gather', 'a matrix the other way round', BASE,
+             one(BASE, turned, 128, v(1) + cast(0, 0, 2 | 1 << 4, (8, 8)),
+                 copy(64, 64)), turned)
+    # 2 * 4 * 3 elements of 2 bytes from offset 6 on, in the order (1, 2, 0);
+    # of the 4 the last two, nothing, the first; of the 3 the last
+    def at(i, j, k):
+        off = 6 + 2 * (12 * i + 3 * j + k)
+        return BASE[off:off + 2]
+    want = b''.join(bytes(2) if j is None else at(i, j, 2)
+                    for j in (2, 3, None, 0) for i in (0, 1))
+    runs = (v(0) + v(3) + v(2 * 2) + zigzag(2) + v(2 * 1 + 1) + v(2 * 1) +
+            zigzag(-4) + v(1) + v(2) + zigzag(2))
+    third = 3 | 8 | 3 << 4
+    add_good('gather-runs', 'runs of indices, some of zeros', BASE,
+             one(BASE, want, 80, v(1) + cast(1, 6, third, (2, 4, 3), runs),
+                 copy(16, 64)), want)
+    floats = struct.pack('<6f', 1, -2, 3.5, 0, 1e9, 0.25)
+    order = [floats[4 * (i + 3 * j):][:4] for i in range(3) for j in (0, 1)]
+    want = b''.join(struct.pack('<H', (n + 0x7fff + (n >> 16 & 1)) >> 16)
+                    for n in struct.unpack('<6I', b''.join(order)))
+    twice = v(2) + cast(2, 0, 2 | 1 << 4, (2, 3)) + bytes([2 << 4]) + \
+        zigzag(0) + v(6)
+    add_good('gather-cast', 'what a gather made as bf16', floats,
+             one(floats, want, 60, twice, copy(12, 48)), want)
+
+    def refused(name, why, casts, image=128, status=6):
+        add_bad('gather-' + name, why, status,
+                one(BASE, turned, image, casts, copy(64, 64)), BASE)
+    refused('rank', 'a gather without dimensions', v(1) + cast(0, 0, 0, ()))
+    refused('many', 'seven dimensions', v(1) + cast(0, 0, 7, (2,) * 7), 192)
+    refused('order', 'an order that is none',
+            v(1) + cast(0, 0, 2 | 2 << 4, (8, 8)))
+    refused('far', 'leaves the base', v(1) + cast(0, 1, 2, (8, 8)))
+    refused('nothing', 'a dimension of 0', v(1) + cast(0, 0, 2, (8, 0)), 64)
+    refused('large', 'more elements than a number holds',
+            v(1) + cast(0, 0, 2, (1 << 32, 1 << 32)), 64)
+    refused('wide', 'elements of 16 bytes', v(1) + cast(4, 0, 1, (4,)))
+    refused('run', 'a run that leaves its dimension', v(1) + cast(
+        0, 0, 1 | 8, (64,), v(1) + v(2 * 64) + zigzag(1)))
+    refused('empty', 'a run of nothing', v(1) + cast(
+        0, 0, 1 | 8, (64,), v(2) + v(2 * 64) + zigzag(0) + v(0) + zigzag(0)))
+    refused('behind', 'a gather of a gather', v(2) + cast(0, 0, 1, (64,)) +
+            cast(0, 0, 1, (64,)), 192)
+    refused('between', 'a cast of a gather that is not directly before',
+            v(3) + cast(2, 0, 1, (16,)) + bytes([0]) + zigzag(-64) + v(16) +
+            bytes([0]) + zigzag(0) + v(16), 256)
+    refused('half', 'a cast of the base and of a gather',
+            v(2) + cast(2, 0, 1, (16,)) + bytes([0]) + zigzag(-4) + v(16),
+            192)
+
+
 def vectors():
     """(folder, name, why, status, base, patch, target)"""
     def good(name, why, base, p, target):
@@ -407,6 +476,7 @@ def vectors():
     bad('chain-alone', 'a chain whose second patch needs no base', 6,
         ok + patch(t, rec, base=None))
     fast(good, bad)
+    gathers(good, bad)
     return out
 
 
