@@ -35,7 +35,7 @@ static const char usage[] =
 	"  -r release  a counter for the header\n"
 	"  -T number   of threads, 0: as many as there are cores (two at most)\n"
 	"  -v          a line per tensor on standard error\n"
-	"  -z          neither inflate parts nor cast tensors (so for nano, micro)\n"
+	"  -z          neither inflate parts (so for nano, micro) nor cast tensors\n"
 	"  --in-place page\n"
 	"              the patch may replace old page by page (so -z)\n"
 	"  --restart bytes\n"
@@ -50,7 +50,7 @@ static const struct option long_options[] = {
 
 struct choices {
 	const char *format, *output;
-	int cls, as_is, keep, labels, quiet, threads, verbose, level;
+	int cls, as_is, casts, keep, labels, quiet, threads, verbose, level;
 	unsigned page;
 	uint64_t release, restart;
 };
@@ -155,6 +155,7 @@ static void diff(struct ml_packer *p, const struct side *old,
 	struct ml_sink to_zip = {NULL, zip_span, zip_block};
 	struct ml_sink to_relay = {NULL, drop_span, relay_block};
 	struct ml_delta_opt opt = {.progress = progress_told};
+	const struct ml_casts casts = {cast->c, cast->n};
 	struct ml_relay *relay;
 	struct ml_zip *zip;
 	struct progress pr;
@@ -173,6 +174,9 @@ static void diff(struct ml_packer *p, const struct side *old,
 	opt.page = o->page;
 	opt.lead = lead;
 	err = ml_zip_new(&zip, o->cls, &to_pack, &diag);
+	if (!err)
+		err = ml_zip_casts(zip, &casts, cast->src, old->model.size,
+			&diag);
 	if (!err)
 		err = ml_zip_know(zip, &new->model, &diag);
 	if (err)
@@ -247,17 +251,20 @@ static void make(struct ml_patch_info *info, const struct side *old,
 	const struct side *new, const struct choices *o, int literal,
 	struct ml_proven *out)
 {
-	struct ml_cast_base cast = {.threads = o->threads};
+	struct ml_cast_base cast = {.threads = o->threads, .cls = o->cls};
+	const struct ml_casts none = {0};
 	struct ml_packer *p;
 	struct ml_diag diag;
 	int err = ml_pack_new(&p, &diag);
 
-	if (!err && !literal && !o->as_is && o->level > 1)
+	if (!err && !literal && o->casts && o->level > 1)
 		err = ml_cast_plan(&cast, &old->model,
 			ml_model_src(&old->model, old->src), &new->model,
 			ml_model_src(&new->model, new->src), &diag);
 	info->casts.c = cast.c;
 	info->casts.n = cast.n;
+	if (o->cls == ML_NANO) /* its operations tell */
+		info->casts = none;
 	if (!err && !literal && o->page)
 		err = ml_delta_lead(&old->model, old->src, &new->model,
 			new->src, o->page, &info->lead, &diag);
@@ -340,6 +347,7 @@ int main(int argc, char **argv)
 			usage, "old and new cannot both be standard input");
 	if (o.cls < ML_FULL && info.sum != ML_SHA256)
 		usage_error(usage, "'-H xxh3' is only for class full");
+	o.casts = !o.as_is && !o.page && o.cls != ML_MICRO;
 	if (o.cls < ML_FULL || o.page)
 		o.as_is = 1; /* inflating takes memory, and another place */
 
@@ -362,6 +370,7 @@ int main(int argc, char **argv)
 	make(&info, &old, &new, &o, 0, &proven);
 	if (too_large(&info, &o, &proven) && !o.as_is) {
 		o.as_is = 1; /* deflated it may be smaller */
+		o.casts = 0;
 		ml_proven_free(&proven);
 		read_again(&old, &o);
 		read_again(&new, &o);

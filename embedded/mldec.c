@@ -4,10 +4,13 @@
 
 #include "mldec.h"
 #include "mlrc.h"
+#if ML_DEC_CASTS
+#include "mlcast.h"
+#endif
 
 /* Between them a step needs ML_DEC_LOOK bytes, or all that are left. */
 enum { S_HEADER, S_START, S_RECORD, S_INIT, S_OP, S_LEN, S_ADDR, S_RUN,
-	S_NOTE, S_CRC, S_END, S_ERROR, S_GATHER, S_FETCH, S_PUT };
+	S_NOTE, S_CRC, S_END, S_ERROR, S_GATHER, S_FETCH, S_PUT, S_SCALE };
 
 enum { CODER_NONE = 0, CODER_RANGE = 1, CODER_NANO = 2, CODER_FAST = 3,
 	CODER_NOTE = 15 };
@@ -93,16 +96,24 @@ static int varint(const uint8_t **p, const uint8_t *end, ml_off *v)
 }
 
 /* Element types are told, so that none is found unknown in the middle. */
+#if ML_DEC_CLASS >= 2 /* byte i of the field */
+#define TYPES_KNOWN(i) ((i) < 8 ? (0xe003ffffffffffu >> 8 * (i)) : 0)
+#elif ML_DEC_CASTS /* not to blocks */
+#define TYPES_KNOWN(i) ((i) < 2 ? ML_DEC_TYPES >> 8 * (i) : (i) == 6 ? 0xa0 : 0)
+#else
+#define TYPES_KNOWN(i) ((i) < 2 ? ML_DEC_TYPES >> 8 * (i) : 0)
+#endif
+
 static int types_known(struct ml_hdr *h, const uint8_t *p, unsigned n)
 {
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
 #if ML_DEC_CLASS >= 3
-		if (i < 6)
+		if (i < 8)
 			h->types |= (uint64_t)p[i] << 8 * i;
 #else
-		if (i < 2 ? p[i] & ~(ML_DEC_TYPES >> 8 * i) : p[i])
+		if (p[i] & ~TYPES_KNOWN(i))
 			return 0;
 #endif
 	}
@@ -393,8 +404,18 @@ static int type_known(unsigned type)
 static int begin(struct ml_dec *d, unsigned op, unsigned type, ml_off n)
 {
 	unsigned unit = op == ML_OP_DIFF || op == ML_OP_ALONE ?
-		ml_type_bytes(type) : 1;
+		ml_type_bytes(ml_type_made(type)) : 1;
 	unsigned half = sizeof n * 4;
+#if ML_DEC_CASTS
+	unsigned from = unit;
+
+	if (op == ML_OP_DIFF && type >= ML_TYPE_KEPT)
+		from = ML_CAST_FROM_BYTES(type) *
+			(ml_type_made(type) < ML_NSIMPLE ? 1 : 32);
+	if ((n >> half) * from >> (half - 1))
+		return ML_DEC_EFORMAT;
+	d->arg = n * from; /* bytes of the base, for address() */
+#endif
 
 	/* The product must not overflow; no division for that. */
 	if (!n || n > d->rec_out || (n >> half) * unit >> (half - 1) ||
@@ -407,6 +428,7 @@ static int begin(struct ml_dec *d, unsigned op, unsigned type, ml_off n)
 #if ML_DEC_CLASS >= 2
 	d->field = 0;
 	d->fleft = 0;
+	d->nfrom = d->ncast = 0;
 #endif
 	d->ahead = 0;
 	return GO_ON;
@@ -426,12 +448,18 @@ static int there(const struct ml_dec *d, ml_off at)
 }
 #endif
 
+#if ML_DEC_CASTS
+#define NEED(d) ((d)->arg)
+#else
+#define NEED(d) ((d)->len)
+#endif
+
 static int address(struct ml_dec *d, unsigned op, ml_off at)
 {
 	if (op == ML_OP_SELF) {
 		if (!at || at > d->tpos || at > WINDOW(d))
 			return ML_DEC_EFORMAT;
-	} else if (at > BASE_SIZE(d) || d->len > BASE_SIZE(d) - at) {
+	} else if (at > BASE_SIZE(d) || NEED(d) > BASE_SIZE(d) - at) {
 		return ML_DEC_EFORMAT;
 #if ML_DEC_CLASS >= 2
 	} else if (!there(d, at)) {
@@ -451,8 +479,19 @@ static int nano_step(struct ml_dec *d)
 	unsigned op;
 	ml_off v;
 
+#if ML_DEC_CASTS
+	if (d->state == S_SCALE) {
+		d->state = S_RUN;
+		nano_scale(rc, s, 0, 0);
+		return GO_ON;
+	}
+#endif
 	if (d->state == S_ADDR) {
 		d->state = S_RUN;
+#if ML_DEC_CASTS
+		if (d->op == ML_OP_DIFF && d->type >= ML_TYPE_CODES)
+			d->state = S_SCALE;
+#endif
 		op = d->op == ML_OP_SELF;
 		v = nano_arg(rc, s, op, 0);
 		return address(d, d->op, op ? v : v + d->tpos);
@@ -464,10 +503,20 @@ static int nano_step(struct ml_dec *d)
 		desc = &s->desc[rc_raw(rc, 1, 0)];
 		nano_desc(rc, desc);
 #if ML_DEC_CLASS >= 3
-		if (desc->type >= ML_TYPE_BLOCK) /* of coder 1 */
+		if (ml_type_made(desc->type) >= ML_TYPE_BLOCK) /* of coder 1 */
 			return ML_DEC_EVERSION;
 #endif
-		return type_known(desc->type) ? GO_ON : ML_DEC_EVERSION;
+#if ML_DEC_CASTS
+		if (desc->type >= ML_TYPE_KEPT && (desc == &s->desc[1] ||
+			ML_CAST_FROM(desc->type) > ML_CAST_BF16))
+			return ML_DEC_EVERSION;
+#if ML_DEC_CLASS >= 2
+		if (desc->type >= ML_TYPE_KEPT && d->hdr.page)
+			return ML_DEC_EFORMAT;
+#endif
+#endif
+		return type_known(ml_type_made(desc->type)) ? GO_ON :
+			ML_DEC_EVERSION;
 	}
 	d->state = op & 3 ? S_ADDR : S_RUN; /* not LIT, not ALONE */
 	return begin(d, op, s->desc[op == ML_OP_ALONE].type,
@@ -478,7 +527,8 @@ static int nano_step(struct ml_dec *d)
  * as the input allows. Returns the bytes made. */
 static unsigned nano_elements(struct ml_dec *d, unsigned m, int last)
 {
-	const unsigned how = ml_type_how[d->type], w = how & ML_HOW_BYTES;
+	const unsigned how = ml_type_how[ml_type_made(d->type)];
+	const unsigned w = how & ML_HOW_BYTES;
 	const unsigned slot = d->op == ML_OP_ALONE;
 	struct ml_rc rc = d->rc;
 	uint8_t *p = d->buf + d->fill, *const end = p + m;
@@ -506,6 +556,62 @@ static unsigned nano_elements(struct ml_dec *d, unsigned m, int last)
 	d->rc = rc;
 	return (unsigned)(p - d->buf) - d->fill;
 }
+
+#if ML_DEC_CASTS
+/* Works on a DIFF against elements that are cast, each of them a unit. Those of
+ * the base are read as far to the right as those made need it; between calls,
+ * `ahead` bytes of one that is not complete lie where its cast will. */
+ML_SIDE int run_cast(struct ml_dec *d, int last)
+{
+	const unsigned type = d->type, from = ML_CAST_FROM(type);
+	const unsigned w = ml_type_how[ml_type_made(type)] & ML_HOW_BYTES;
+	const unsigned v = ML_CAST_FROM_BYTES(type);
+	uint8_t *p = d->buf + d->fill, *s = p;
+	unsigned m = (unsigned)(d->cap - d->fill) / (w > v ? w : v), i, j;
+	uint32_t x;
+	int k;
+
+	if (m > d->len / w)
+		m = (unsigned)d->len / w;
+	if (!m)
+		return drained(d);
+	if (w > v)
+		s += m * (w - v);
+	memmove(s, p, d->ahead);
+	k = d->io->base(d->io->ctx, d->arg + d->ahead, s + d->ahead,
+		m * v - d->ahead);
+	if (k < 0)
+		return ML_DEC_EIO;
+	k += d->ahead;
+	m = (unsigned)k / v;
+	d->ahead = 0;
+	if (!m) {
+		memmove(p, s, (unsigned)k);
+		d->ahead = (uint16_t)k;
+		return ML_DEC_FULL;
+	}
+	for (i = 0; i < m; i++) {
+		for (x = 0, j = v; j--;)
+			x = x << 8 | s[j];
+		s += v;
+		x = ml_cast_from(from, x);
+		x = type < ML_TYPE_CODES ?
+			ml_cast_to(type >> 2 & 3, x) :
+			ml_cast_code(ml_num_of(x), d->nano.scale,
+				d->nano.zero, !(type & 4));
+		for (j = 0; j < w; j++, x >>= 8)
+			*p++ = (uint8_t)x;
+	}
+	m = nano_elements(d, m * w, last);
+	if (!m)
+		return ML_DEC_MORE;
+	d->fill = (uint16_t)(d->fill + m);
+	d->tpos += m;
+	d->len -= m;
+	d->arg += m / w * v;
+	return GO_ON;
+}
+#endif
 
 /* Bytes of the target before this one, perhaps still in buf. */
 ML_SIDE int self(struct ml_dec *d, unsigned m)
@@ -545,6 +651,10 @@ static int run(struct ml_dec *d, int last)
 		return run_wide(d, last);
 	if (d->coder == CODER_NONE && op == ML_OP_ALONE)
 		op = ML_OP_LIT;
+#endif
+#if ML_DEC_CASTS
+	if (op == ML_OP_DIFF && d->type >= ML_TYPE_KEPT)
+		return run_cast(d, last);
 #endif
 	if (m > d->len)
 		m = (unsigned)d->len;
@@ -619,7 +729,7 @@ static int fast(struct ml_dec *d, const uint8_t *start, const uint8_t *end,
 		r = ml_fast_head(&f->head, f->in, f->n, d->rec_out);
 		if (r)
 			return r;
-		d->len = d->rec_out;
+		d->arg = d->len = d->rec_out;
 		d->rec_out = 0;
 		f->done = ML_FAST_BASED(f->head.form) ? 0 : (size_t)d->len;
 		d->state = S_FETCH;

@@ -59,6 +59,14 @@ typedef int64_t ml_soff;
 #define ML_HAS_FLOATS ((ML_DEC_TYPES & 0x7e0) != 0)
 #define ML_HAS_PAIRS ((ML_DEC_TYPES & 0x800) != 0)
 #define ML_HAS_REQUANT (ML_DEC_CLASS >= 2)
+/* For class nano, too: whether elements of the base can be cast to another
+ * type; else a patch that needs it is refused with ML_DEC_EVERSION. */
+#if ML_DEC_CLASS >= 2
+#undef ML_DEC_CASTS
+#define ML_DEC_CASTS 1
+#elif !defined(ML_DEC_CASTS)
+#define ML_DEC_CASTS 0
+#endif
 
 #define ML_PATCH_MAGIC "\xD3mlp"
 #define ML_HDR_MAX 384 /* bytes of a header, CRC included */
@@ -243,6 +251,10 @@ struct ml_nano {
 #if ML_HAS_REQUANT
 	uint16_t scale_b, scale_t; /* last f16 of a DIFF: base's, target's */
 #endif
+#if ML_DEC_CASTS
+	uint32_t scale; /* of a cast to codes: the bits of a f32; */
+	int16_t zero; /* and its zero point */
+#endif
 };
 
 #if ML_DEC_CLASS >= 3
@@ -285,6 +297,8 @@ struct ml_dec {
 #if ML_DEC_CLASS >= 2
 	uint16_t fleft; /* elements left in the field of a block */
 	uint8_t field;
+	uint8_t nfrom, ncast; /* bytes of from: read, and left when cast */
+	uint8_t from[128]; /* a block that is cast */
 #endif
 	uint8_t op, type; /* of the operation */
 	uint8_t state, coder;

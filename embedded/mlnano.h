@@ -132,12 +132,31 @@ static inline ml_off nano_arg(ML_RC *rc, struct ml_nano *s, unsigned self,
 	return s->arg[self] += d;
 }
 
+#if ML_DEC_CASTS
+/* What is told of each cast to codes. */
+static inline void nano_scale(ML_RC *rc, struct ml_nano *s, uint32_t scale,
+	int zero)
+{
+	s->scale = (uint32_t)nano_raw(rc, 32, scale);
+	if (rc_raw(rc, 1, zero != s->zero)) {
+		zero = (int)rc_raw(rc, 10, (unsigned)zero & 0x3ff);
+		s->zero = (int16_t)((zero ^ 0x200) - 0x200);
+	}
+}
+#endif
+
 /* A descriptor. Classes are told as differences to the context before. */
 static inline void nano_desc(ML_RC *rc, struct ml_desc *d)
 {
 	unsigned i, k, top = 0, group = 0;
 
-	d->type = (uint8_t)rc_raw(rc, 6, d->type);
+	k = rc_raw(rc, 6, ml_type_told(d->type));
+#if ML_DEC_CASTS
+	if (k - ML_TYPE_CAST < ML_TYPE_CAST_N)
+		k = ML_TYPE_KEPT + 16 * (k - ML_TYPE_CAST) +
+			rc_raw(rc, 4, d->type & 15u);
+#endif
+	d->type = (uint8_t)k;
 	d->s = (uint8_t)(rc_raw(rc, 6, d->s) & (ML_W - 1));
 	d->tz = (uint8_t)rc_raw(rc, 5, d->tz);
 	d->h = (int16_t)rc_raw(rc, 12, (unsigned)d->h & 0xfff);

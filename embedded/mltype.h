@@ -36,6 +36,39 @@ static const uint8_t ml_type_how[ML_NSIMPLE] = {
 	1, 1, 2, 4, 8, 16 | 2, 16 | 2, 16 | 4, 16 | 8, 16 | 1, 16 | 1, 32 | 1
 };
 
+/* Types 53 to 55 of coder 2 are casts: to floats, blocks, codes. With what they
+ * are cast from and to they are kept as 64 + 16 * (type - 53) + 4 * to + from,
+ * numbers as in mlcast.h. */
+#define ML_TYPE_CAST 53
+#define ML_TYPE_CAST_N 3
+#define ML_TYPE_KEPT 64
+#define ML_TYPE_KEPT_END (ML_TYPE_KEPT + 16 * ML_TYPE_CAST_N)
+#define ML_TYPE_CODES (ML_TYPE_KEPT + 32) /* from here on with a scale */
+#define ML_CAST_FROM(type) ((type) & 3u)
+#define ML_CAST_FROM_BYTES(type) ((type) & 3u ? 2u : 4u)
+
+/* The type of the elements that are made, 255 for none; and the number that a
+ * descriptor tells. */
+#if ML_DEC_CASTS
+static inline unsigned ml_type_made(unsigned type)
+{
+	static const uint8_t to[4 * ML_TYPE_CAST_N] = {
+		7, 5, 6, 255, 36, 35, 255, 255, 1, 1, 255, 255
+	};
+
+	return type < ML_TYPE_KEPT ? type : to[(type - ML_TYPE_KEPT) >> 2];
+}
+
+static inline unsigned ml_type_told(unsigned type)
+{
+	return type < ML_TYPE_KEPT ? type :
+		ML_TYPE_CAST + ((type - ML_TYPE_KEPT) >> 4);
+}
+#else
+#define ml_type_made(type) (type)
+#define ml_type_told(type) (type)
+#endif
+
 #if ML_DEC_CLASS < 2
 #define ML_NTYPE ML_NSIMPLE
 static inline unsigned ml_type_bytes(unsigned type)

@@ -183,7 +183,7 @@ static unsigned nano_field(struct ml_dec *d, unsigned kind, unsigned m,
 	const unsigned w = ml_kind_bytes[kind], pair = (unsigned)ml_kind_pair(kind);
 	const unsigned bits = pair ? 4 : w * 8, up = (unsigned)ML_W - bits;
 	const int alone = d->op == ML_OP_ALONE;
-	const unsigned slot = ml_type_slot(d->type, kind, alone);
+	const unsigned slot = ml_type_slot(ml_type_made(d->type), kind, alone);
 	struct ml_nano *s = &d->nano;
 	struct ml_rc *rc = &d->rc;
 	uint8_t *p = d->buf + d->fill;
@@ -294,10 +294,45 @@ static int run_blocks(struct ml_dec *d, int last)
 }
 #endif
 
+/* Up to n bytes of the base, as a callback has them; of what a block is cast
+ * to, if it is cast. */
+static int base_bytes(struct ml_dec *d, uint8_t *dst, unsigned n)
+{
+	const unsigned v = ML_CAST_FROM_BYTES(d->type);
+	uint32_t x[ML_CAST_BLOCK];
+	unsigned i, unit;
+	int k;
+
+	if (d->type < ML_TYPE_KEPT)
+		return d->io->base(d->io->ctx, d->arg + d->ahead, dst, n);
+	unit = ml_type_bytes(ml_type_made(d->type));
+	if (!d->ncast) {
+		while (d->nfrom < v * ML_CAST_BLOCK) {
+			k = d->io->base(d->io->ctx, d->arg + d->nfrom,
+				d->from + d->nfrom, v * ML_CAST_BLOCK - d->nfrom);
+			if (k <= 0)
+				return k;
+			d->nfrom = (uint8_t)(d->nfrom + k);
+		}
+		for (i = 0; i < ML_CAST_BLOCK; i++)
+			x[i] = ml_cast_from(ML_CAST_FROM(d->type),
+				(uint32_t)load(d->from + v * i, v));
+		ml_cast_quantise(d->type >> 2 & 1, x, d->from);
+		d->nfrom = 0;
+		d->ncast = (uint8_t)unit;
+		d->arg += v * ML_CAST_BLOCK;
+	}
+	if (n > d->ncast)
+		n = d->ncast;
+	memcpy(dst, d->from + unit - d->ncast, n);
+	d->ncast = (uint8_t)(d->ncast - n);
+	return (int)n;
+}
+
 /* Works on a DIFF or ALONE. */
 static int run_fields(struct ml_dec *d, int last)
 {
-	const struct ml_type *t = &ml_types[d->type];
+	const struct ml_type *t = &ml_types[ml_type_made(d->type)];
 	const int alone = d->op == ML_OP_ALONE;
 	int k;
 	unsigned kind, w, m, done;
@@ -320,8 +355,8 @@ static int run_fields(struct ml_dec *d, int last)
 		m = d->fleft;
 	if (!alone) {
 		if (d->ahead < m * w) {
-			k = d->io->base(d->io->ctx, d->arg + d->ahead,
-				d->buf + d->fill + d->ahead, m * w - d->ahead);
+			k = base_bytes(d, d->buf + d->fill + d->ahead,
+				m * w - d->ahead);
 			if (k < 0)
 				return ML_DEC_EIO;
 			d->ahead = (uint16_t)(d->ahead + k);
@@ -350,7 +385,7 @@ static int run_fields(struct ml_dec *d, int last)
 	d->tpos += done;
 	d->len -= done;
 	if (!alone) {
-		d->arg += done;
+		d->arg += d->type < ML_TYPE_KEPT ? done : 0;
 		d->ahead = (uint16_t)(d->ahead - done);
 	}
 	return GO_ON;
@@ -384,7 +419,8 @@ static int wide(const struct ml_dec *d)
 	if (d->op == ML_OP_LIT)
 		return d->coder == CODER_RANGE;
 	return d->op == ML_OP_DIFF || (d->op == ML_OP_ALONE && d->coder) ?
-		d->coder != CODER_NANO || d->type >= ML_NSIMPLE : 0;
+		d->coder != CODER_NANO ||
+		ml_type_made(d->type) >= ML_NSIMPLE : 0;
 }
 
 static int run_wide(struct ml_dec *d, int last)

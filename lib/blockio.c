@@ -14,6 +14,7 @@ int ml_out_block(
 	ml_store64(head + 8, b->n_out);
 	ml_store64(head + 16, b->window);
 	ml_store48(head + 2, b->types);
+	head[1] = (uint8_t)(b->types >> 48);
 	if (b->nbase)
 		err = ml_out_record(o, ML_BASE, b->base, b->nbase, diag);
 	if (!err)
@@ -28,7 +29,7 @@ void ml_block_decode(struct ml_block *b, const uint8_t *p, size_t n)
 	b->coder = p[0];
 	b->n_out = ml_load64(p + 8);
 	b->window = ml_load64(p + 16);
-	b->types = ml_load48(p + 2);
+	b->types = ml_load48(p + 2) | (uint64_t)p[1] << 48;
 	b->code = p + ML_CODE_HEAD;
 	b->n = n - ML_CODE_HEAD;
 }

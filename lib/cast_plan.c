@@ -10,6 +10,7 @@
 #include "cost.h"
 #include "gather_plan.h"
 #include "lowrank.h"
+#include "nano_cast.h"
 #include "ops.h"
 
 #define SAMPLE 4096 /* bytes of the target's tensor looked at */
@@ -31,6 +32,7 @@ struct plan {
 	struct ml_layouts *layouts;
 	size_t gathers, runs;
 	uint32_t *scale; /* room for ML_QUANT_MAX, twice */
+	int nano; /* only what class nano has */
 	struct ml_lowrank_try tries[ML_LOWRANK_MANY]; /* tensors to come */
 	size_t ntry, tried; /* and how many of them have come */
 	uint8_t from[SAMPLE * 8], to[SAMPLE + 64], want[SAMPLE];
@@ -206,6 +208,7 @@ static int choose(struct plan *p, const struct ml_span *t,
 				break;
 			/* another name may well have the very codes */
 			if (!fits(&c, t, list[i], scale) ||
+				(p->nano && !ml_nano_cast_able(&c)) ||
 				(pass && c.from == c.to))
 				continue;
 			err = judge(p, &c, first, n, type, &bits, diag);
@@ -440,13 +443,13 @@ static int plan(struct plan *p, const struct ml_model *base,
 			continue;
 		had = p->out->n;
 		own = own_of(all, k, t);
-		if (own && count(t, 1))
+		if (own && !p->nano && count(t, 1))
 			err = sum(p, all, k, target, i, own, diag);
 		if (!err && count(t, 1) && (!own ||
 			ml_cast_type(t->dtype, 1) == ML_C_I8))
 			err = choose(p, t, own, scale, scale + ML_QUANT_MAX,
 				diag);
-		if (!err && p->out->n == had)
+		if (!err && !p->nano && p->out->n == had)
 			err = layout(p, t, diag);
 	}
 	ml_layouts_free(p->layouts);
@@ -468,13 +471,14 @@ int ml_cast_plan(struct ml_cast_base *out, const struct ml_model *base,
 	struct plan *p = calloc(1, sizeof(*p));
 	struct ml_casts casts;
 	size_t i;
-	int err = ML_OK, threads = out->threads;
+	int err = ML_OK, threads = out->threads, cls = out->cls;
 
 	memset(out, 0, sizeof(*out));
 	ml_model_init(&out->m);
 	if (!p)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	p->out = out;
+	p->nano = cls == ML_NANO;
 	p->threads = threads < 1 ? 1 : (size_t)threads;
 	p->bsrc = bsrc;
 	p->tsrc = tsrc;

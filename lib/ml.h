@@ -569,6 +569,7 @@ struct ml_cast_base {
 	struct ml_cast *c;
 	size_t n;
 	int threads; /* that ml_cast_plan may use; 0 is 1 */
+	int cls; /* whose casts it may use; 0 is full */
 };
 int ml_cast_plan(struct ml_cast_base *out, const struct ml_model *base,
 	struct ml_src *bsrc, const struct ml_model *target,
@@ -594,6 +595,11 @@ void ml_zip_free(struct ml_zip *z);
  * are 4096 bytes of literals, elements or residuals since the last one. 0:
  * nowhere. */
 void ml_zip_restart(struct ml_zip *z, uint64_t every);
+/* What lies behind `own` in the base that operations refer to is made by
+ * casts. Class nano has no other place for them than its operations; the other
+ * classes need not be told. src is that base; all must outlive the coder. */
+int ml_zip_casts(struct ml_zip *z, const struct ml_casts *casts,
+	struct ml_src *src, uint64_t own, struct ml_diag *diag);
 /* Before anything else, class full: large runs of elements become fast blocks
  * (coder 3), made by so many threads; 0: as many as there are processors. */
 int ml_zip_fast(struct ml_zip *z, unsigned threads, struct ml_diag *diag);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "nano.h"
+#include "nano_cast.h"
 #include "cost.h"
 #include "rcenc.h"
 
@@ -41,9 +42,16 @@ struct ml_nanoenc {
 	uint8_t *made; /* and what they make */
 	size_t nmade;
 	unsigned half; /* the low one of a byte in the making */
-	struct plan *plan[ML_TYPE_BLOCK][2][2]; /* type, alone, slot */
+	struct plan *plan[ML_TYPE_KEPT_END][2][2]; /* type, alone, slot */
 	struct plan *in_use[2];
 	uint64_t types; /* of the last block */
+	const struct ml_nano_cast *cast; /* NULL: none */
+};
+
+/* The operations of a block, those against casts a run at a time. */
+struct walk {
+	const uint8_t *p, *end, *base;
+	struct ml_op_view left;
 };
 
 int ml_nano_new(struct ml_nanoenc **out, struct ml_diag *diag)
@@ -69,6 +77,11 @@ void ml_nano_reset(struct ml_nanoenc *c)
 	nano_reset(&c->st, c->prob);
 }
 
+void ml_nano_casts(struct ml_nanoenc *c, const struct ml_nano_cast *cast)
+{
+	c->cast = cast;
+}
+
 uint64_t ml_nano_types(const struct ml_nanoenc *c)
 {
 	return c->types;
@@ -80,7 +93,7 @@ void ml_nano_free(struct ml_nanoenc *c)
 
 	if (!c)
 		return;
-	for (i = 0; i < ML_TYPE_BLOCK * 4; i++)
+	for (i = 0; i < ML_TYPE_KEPT_END * 4; i++)
 		free(c->plan[i / 4][i / 2 & 1][i & 1]);
 	free(c->swapped);
 	free(c->made);
@@ -102,7 +115,8 @@ typedef void each_fn(struct ml_nanoenc *c, struct plan *p, struct one *e);
 static void each(struct ml_nanoenc *c, const struct ml_op_view *v,
 	const uint8_t *base, each_fn *fn)
 {
-	const struct ml_type *t = &ml_types[v->type];
+	const unsigned made = ml_type_made(v->type);
+	const struct ml_type *t = &ml_types[made];
 	const uint8_t *p = v->data, *end = p + v->bytes;
 	struct one e;
 	unsigned f, j, i, pair, w;
@@ -113,7 +127,7 @@ static void each(struct ml_nanoenc *c, const struct ml_op_view *v,
 		e.kind = t->f[f].kind;
 		e.isfloat = e.kind >= ML_K_FLOAT;
 		e.w = ml_kind_bits(e.kind);
-		e.slot = ml_type_slot(v->type, e.kind, e.alone);
+		e.slot = ml_type_slot(made, e.kind, e.alone);
 		pair = (unsigned)ml_kind_pair(e.kind);
 		w = ml_kind_bytes[e.kind];
 		for (j = 0; j < t->f[f].n; j++, p += w) {
@@ -451,7 +465,7 @@ static void describe(struct ml_nanoenc *c, struct plan *p, unsigned slot)
 	rc_raw(&c->rc, 1, slot);
 	*d = p->d;
 	nano_desc(&c->rc, d);
-	c->types |= UINT64_C(1) << d->type;
+	c->types |= UINT64_C(1) << ml_type_told(d->type);
 }
 
 /* ----- operations ------------------------------------------------------- */
@@ -475,7 +489,7 @@ static void view(struct ml_nanoenc *c, struct ml_op_view *v,
 
 	if (v->op == ML_OP_LIT)
 		v->type = 0;
-	if (v->type >= ML_TYPE_BLOCK)
+	if (v->type < ML_TYPE_KEPT)
 		v->type = ml_plain_twin(v->type);
 	if (!ml_type_swapped(v->type))
 		return;
@@ -488,22 +502,60 @@ static void view(struct ml_nanoenc *c, struct ml_op_view *v,
 		v->data = c->swapped;
 }
 
+static struct walk start(const struct ml_block *b)
+{
+	struct walk w = { b->code, b->code + b->n, b->base, { 0 } };
+
+	return w;
+}
+
+/* The next operation, and the base of its elements. Returns 1, or 0 behind the
+ * last one, or an error. */
+static int next(const struct ml_nanoenc *c, struct walk *w,
+	struct ml_op_view *v, const uint8_t **base, struct ml_diag *diag)
+{
+	struct ml_nano_run run;
+	int r;
+
+	if (!w->left.n && w->p == w->end)
+		return 0;
+	if (!w->left.n) {
+		r = ml_op_read(&w->p, w->end, &w->left, diag);
+		if (r)
+			return r;
+	}
+	*v = w->left;
+	*base = w->base;
+	if (v->op == ML_OP_DIFF && c->cast &&
+		ml_nano_cast_run(c->cast, v->arg, v->n, &run)) {
+		v->type = run.type;
+		v->n = run.units;
+		v->bytes = v->n * ml_type_bytes(ml_type_made(v->type));
+		v->arg = run.from;
+		v->scale = run.scale;
+		v->zero = run.zero;
+	}
+	w->left.n -= v->n;
+	w->left.bytes -= v->bytes;
+	w->left.arg += v->bytes;
+	if (v->op == ML_OP_DIFF) {
+		w->left.data += v->bytes;
+		w->base += v->bytes;
+	}
+	return 1;
+}
+
 static int prepare(struct ml_nanoenc *c, const struct ml_block *b, int pass,
 	struct ml_diag *diag)
 {
-	const uint8_t *p = b->code, *end = p + b->n, *base = b->base, *q;
+	struct walk w = start(b);
 	struct ml_op_view v;
+	const uint8_t *q;
 	int r, alone;
 
-	while (p < end) {
-		r = ml_op_read(&p, end, &v, diag);
-		if (r)
-			return r;
+	while ((r = next(c, &w, &v, &q, diag)) > 0) {
 		if (v.op == ML_OP_COPY || v.op == ML_OP_SELF)
 			continue;
-		q = base;
-		if (v.op == ML_OP_DIFF)
-			base += v.bytes;
 		view(c, &v, &q);
 		alone = v.op != ML_OP_DIFF;
 		if (!plan_of(c, v.type, alone, 0) ||
@@ -512,43 +564,45 @@ static int prepare(struct ml_nanoenc *c, const struct ml_block *b, int pass,
 				"out of memory");
 		each(c, &v, q, pass ? count : survey);
 	}
-	return ML_OK;
+	return r;
 }
 
 /* All plans of a block. */
 static int plans(struct ml_nanoenc *c, const struct ml_block *b,
 	struct ml_diag *diag)
 {
+	const struct ml_type *t;
 	struct plan *p;
 	unsigned i, f, type, slot;
 	uint64_t new, old;
 	int r;
 
-	for (i = 0; i < ML_TYPE_BLOCK * 4; i++)
+	for (i = 0; i < ML_TYPE_KEPT_END * 4; i++)
 		if ((p = c->plan[i / 4][i / 2 & 1][i & 1]) != NULL)
 			memset(p, 0, sizeof *p);
 	r = prepare(c, b, 0, diag);
 	if (r)
 		return r;
-	for (i = 0; i < ML_TYPE_BLOCK * 4; i++) {
+	for (i = 0; i < ML_TYPE_KEPT_END * 4; i++) {
 		type = i / 4;
 		slot = i & 1;
 		p = c->plan[type][i / 2 & 1][slot];
 		if (!p || !p->used)
 			continue;
-		p->d.type = (uint8_t)type;
-		for (f = 0; f < ml_types[type].nfield; f++)
-			if ((ml_types[type].f[f].kind >= ML_K_FLOAT) ==
-				p->isfloat)
+		/* the other elements of a block are not those cast */
+		p->d.type = (uint8_t)(slot ? ml_type_made(type) : type);
+		t = &ml_types[ml_type_made(type)];
+		for (f = 0; f < t->nfield; f++)
+			if ((t->f[f].kind >= ML_K_FLOAT) == p->isfloat)
 				break;
-		choose(p, ml_types[type].f[f].kind);
+		choose(p, t->f[f].kind);
 		if (serves(p, &c->st.desc[slot]))
 			p->d = c->st.desc[slot];
 		else
 			memset(p->d.ctx, 0, sizeof p->d.ctx);
 	}
 	r = prepare(c, b, 1, diag);
-	for (i = 0; i < ML_TYPE_BLOCK * 4 && !r; i++) {
+	for (i = 0; i < ML_TYPE_KEPT_END * 4 && !r; i++) {
 		p = c->plan[i / 4][i / 2 & 1][i & 1];
 		if (!p || !p->used)
 			continue;
@@ -633,6 +687,8 @@ static void operation(struct ml_nanoenc *c, struct ml_op_view *v,
 		nano_arg(rc, &c->st, 0, v->arg - tpos);
 	else if (op == ML_OP_SELF)
 		nano_arg(rc, &c->st, 1, v->arg);
+	if (op == ML_OP_DIFF && v->type >= ML_TYPE_CODES)
+		nano_scale(rc, &c->st, v->scale, v->zero);
 	if (op >= ML_OP_DIFF)
 		each(c, v, base, emit);
 }
@@ -641,20 +697,17 @@ static void operation(struct ml_nanoenc *c, struct ml_op_view *v,
 static size_t operations(struct ml_nanoenc *c, const struct ml_block *b,
 	uint64_t tpos, int stored)
 {
-	const uint8_t *p = b->code, *end = p + b->n, *base = b->base;
+	struct walk w = start(b);
 	struct ml_op_view v;
 	struct ml_diag diag;
-	size_t next;
+	const uint8_t *base;
 
 	c->in_use[0] = c->in_use[1] = NULL;
 	c->types = 0;
 	rc_start(&c->rc);
-	while (p < end && !c->rc.full) {
-		ml_op_read(&p, end, &v, &diag);
-		next = v.op == ML_OP_DIFF ? (size_t)v.bytes : 0;
+	while (!c->rc.full && next(c, &w, &v, &base, &diag) > 0) {
 		tpos += v.bytes;
 		operation(c, &v, base, tpos - v.bytes, stored);
-		base += next;
 	}
 	return c->rc.full ? 0 : rc_end(&c->rc);
 }

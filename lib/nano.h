@@ -6,11 +6,14 @@
 
 #include "ml.h"
 
+struct ml_nano_cast;
 struct ml_nanoenc;
 
 int ml_nano_new(struct ml_nanoenc **out, struct ml_diag *diag);
 void ml_nano_free(struct ml_nanoenc *c);
 void ml_nano_reset(struct ml_nanoenc *c);
+/* Residuals may be against casts of the base. */
+void ml_nano_casts(struct ml_nanoenc *c, const struct ml_nano_cast *cast);
 
 /* Codes a plain block, whose target bytes begin at tpos. *code and *n are the
  * payload, alive until the next call; never longer than the block's by more

@@ -16,6 +16,8 @@ struct ml_op_view {
 	uint64_t bytes; /* of the target */
 	uint64_t arg; /* base offset of COPY and DIFF, distance of SELF */
 	const uint8_t *data; /* LIT, DIFF, ALONE: `bytes` bytes */
+	uint32_t scale; /* coder 2, a cast to codes: the bits of a f32, */
+	int32_t zero; /* and the zero point */
 };
 
 /* Takes the operation at *p, which ends by `end`; moves *p behind it. */

@@ -6,6 +6,7 @@
 
 #include "blockio.h"
 #include "mldec.h"
+#include "nano_cast.h"
 #include "ops.h"
 #include "wrap.h"
 
@@ -190,6 +191,22 @@ static int on_data(struct job *j, const uint8_t *p, size_t n,
 	return on_block(j, &b, diag);
 }
 
+/* What class nano tells by its operations instead: all of the casts, or an
+ * error. */
+static int nano_casts(const struct job *j, const struct ml_casts *casts,
+	struct ml_diag *diag)
+{
+	size_t i;
+
+	for (i = 0; i < casts->n; i++)
+		if (!ml_nano_cast_able(&casts->c[i]))
+			return ml_fail(diag, ML_ECLASS, ML_NOWHERE,
+				"a cast that class nano has not: leave casts "
+				"out by -z of ml-delta");
+	return !casts->n || j->base ? ML_OK : ml_fail(diag, ML_EBASE,
+		ML_NOWHERE, "casts are made of the base, which is not there");
+}
+
 /* Once all WRAP records came: the base as its image, and what the digest of a
  * decoded model needs. */
 static int unwrap(struct job *j, struct ml_diag *diag)
@@ -199,16 +216,21 @@ static int unwrap(struct job *j, struct ml_diag *diag)
 	const struct ml_wraps *t =
 		&ml_in_wrapped(j->in, ML_TARGET_SIDE)->wraps;
 	const struct ml_casts *casts = ml_in_casts(j->in);
+	const int nano = j->zip && j->cls == ML_NANO;
+	uint64_t own;
 	int err = ML_OK;
 
 	j->wrapped = 1;
 	if (j->sum)
 		err = ml_rewrap_new(
 			&j->rewrap, t->w, t->n, hash, j->sum, diag);
-	if (!err && (b->n || t->n || casts->n) && j->cls && j->cls < ML_FULL)
+	if (!err && (b->n || t->n || (casts->n && !nano)) && j->cls &&
+		j->cls < ML_FULL)
 		err = ml_fail(diag, ML_ECLASS, ML_NOWHERE,
 			"inflated parts or casts, which are of class full: "
 			"leave them out by -z of ml-split and ml-delta");
+	if (!err && nano)
+		err = nano_casts(j, casts, diag);
 	if (err || !j->base || (!b->n && !casts->n))
 		return err;
 	j->map = malloc((b->n + 1) * sizeof(*b->w));
@@ -216,8 +238,11 @@ static int unwrap(struct job *j, struct ml_diag *diag)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	if (b->n)
 		memcpy(j->map, b->w, b->n * sizeof(*b->w));
-	err = ml_base_open(&j->base, &j->image, &j->cast, j->map, b->n,
-		b->n ? b->image : ml_src_size(j->base), casts, diag);
+	own = b->n ? b->image : ml_src_size(j->base);
+	err = ml_base_open(&j->base, &j->image, &j->cast, j->map, b->n, own,
+		casts, diag);
+	if (!err && nano)
+		err = ml_zip_casts(j->zip, casts, j->base, own, diag);
 	if (!err && j->unzip)
 		ml_unzip_base(j->unzip, j->base);
 	return err;
@@ -236,7 +261,8 @@ static int on_record(struct job *j, uint32_t tag, const uint8_t *p, size_t n,
 	if (!err && j->zip && (tag == ML_SPAN || tag == ML_QUNT))
 		err = ml_zip_sync(j->zip, diag);
 	/* a decoded model has its labels where its bytes begin */
-	if (!err && (passes || tag == ML_WRAP || tag == ML_CAST ||
+	if (!err && (passes || tag == ML_WRAP ||
+		(tag == ML_CAST && !(j->zip && j->cls == ML_NANO)) ||
 		(!j->flat &&
 		(tag == ML_SPAN || tag == ML_QUNT))))
 		err = ml_out_record(&j->out, tag, p, n, diag);

@@ -598,7 +598,7 @@ static int on_code(struct ml_in *in, size_t n, struct ml_diag *diag)
 			"CODE record of %zu bytes, fewer than %d", n,
 			ML_CODE_HEAD + 1);
 	coder = p[0] & 0x0fu;
-	if ((p[0] & 0xe0) != 0 || !all_zero(p + 1, coder == CODER_NANO ? 1 : 7))
+	if ((p[0] & 0xe0) != 0 || !all_zero(p + 1, coder == CODER_NANO ? 0 : 7))
 		return ml_fail(diag, ML_EFORMAT, in->rec,
 			"CODE: reserved bits are not 0");
 	if (coder > CODER_NANO && (coder != CODER_FAST ||

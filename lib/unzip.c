@@ -6,6 +6,7 @@
 
 #include "blockbuf.h"
 #include "cost.h"
+#include "mlcast.h"
 #include "mlrc.h"
 #include "elem.h"
 #include "fast.h"
@@ -28,6 +29,7 @@ struct ml_unzip {
 	struct ml_fast *fast; /* once there is a block for it */
 	int coded; /* coder 2: the LIT is of elements of type 0 */
 	uint8_t data[PIECE], base[PIECE];
+	uint8_t from[8 * PIECE]; /* what base is cast from */
 };
 
 static int hand_on(void *arg, const struct ml_block *b, struct ml_diag *diag)
@@ -220,10 +222,17 @@ static int nano_head(struct ml_unzip *u, uint64_t left, struct ml_op_view *v,
 {
 	struct ml_rc *rc = &u->rc;
 	struct ml_nano *s = &u->nano;
-	unsigned unit;
+	unsigned unit, type, i;
 
 	while ((v->op = nano_op(rc, s, 0)) == ML_OP_DESC) {
-		nano_desc(rc, &s->desc[rc_raw(rc, 1, 0)]);
+		i = rc_raw(rc, 1, 0);
+		nano_desc(rc, &s->desc[i]);
+		type = s->desc[i].type;
+		if (ml_type_made(type) >= ML_TYPE_BLOCK ||
+			(type >= ML_TYPE_KEPT &&
+			(i || ML_CAST_FROM(type) > ML_CAST_BF16)))
+			return ml_fail_newer(diag, ML_NOWHERE,
+				"element type %u", ml_type_told(type));
 		if (rc->p == rc->lim && rc->code == 0)
 			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 				"block ends in descriptors");
@@ -233,12 +242,9 @@ static int nano_head(struct ml_unzip *u, uint64_t left, struct ml_op_view *v,
 			diag, ML_NOWHERE, "operation %u", v->op);
 	u->coded = v->op != ML_OP_LIT;
 	v->type = v->op < ML_OP_DIFF ? 0 : s->desc[v->op == ML_OP_ALONE].type;
-	if (v->type >= ML_TYPE_BLOCK)
-		return ml_fail_newer(
-			diag, ML_NOWHERE, "element type %u", v->type);
 	v->data = NULL;
 	v->arg = 0;
-	unit = v->op < ML_OP_DIFF ? 1 : ml_type_bytes(v->type);
+	unit = v->op < ML_OP_DIFF ? 1 : ml_type_bytes(ml_type_made(v->type));
 	v->n = nano_num(rc, s, v->op & 1, 0) + 1;
 	if (!v->n || v->n > left / unit)
 		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
@@ -252,6 +258,8 @@ static int nano_head(struct ml_unzip *u, uint64_t left, struct ml_op_view *v,
 		v->arg > MADE_MAX)
 		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 			"operation's address is out of range");
+	if (v->type >= ML_TYPE_CODES)
+		nano_scale(rc, s, 0, 0);
 	if (v->op == ML_OP_ALONE && !v->type)
 		v->op = ML_OP_LIT;
 	return ML_OK;
@@ -278,15 +286,17 @@ static ml_word nano_one(struct ml_unzip *u, unsigned kind, unsigned slot,
 static void nano_elements(struct ml_unzip *u, const struct ml_op_view *v,
 	size_t n)
 {
-	const struct ml_type *t = &ml_types[v->type];
+	const unsigned type = ml_type_made(v->type);
+	const struct ml_type *t = &ml_types[type];
 	const int alone = v->op != ML_OP_DIFF;
+	const int residual = !alone && v->type < ML_TYPE_KEPT;
 	uint8_t *p = u->data, *b = u->base, *end = p + n;
 	unsigned f, j, i;
 
 	for (f = 0; p < end; f = (f + 1) % t->nfield) {
 		unsigned kind = t->f[f].kind, w = ml_kind_bytes[kind];
 		unsigned pair = (unsigned)ml_kind_pair(kind), up;
-		unsigned slot = ml_type_slot(v->type, kind, alone);
+		unsigned slot = ml_type_slot(type, kind, alone);
 
 		for (j = 0; j < t->f[f].n; j++, p += w, b += w) {
 			ml_word x = 0, y = ml_elem_load(b, w), z, r;
@@ -295,7 +305,7 @@ static void nano_elements(struct ml_unzip *u, const struct ml_op_view *v,
 				up = 4 * i;
 				z = pair ? y >> up & 15 : y;
 				r = nano_one(u, kind, slot, alone, z);
-				if (!alone)
+				if (residual)
 					r = ml_residual(ml_kind_bits(kind),
 						ml_kind_ebits[kind], z, r);
 				x |= r << up;
@@ -317,11 +327,47 @@ static void nano_literal(struct ml_unzip *u, size_t n)
 			u->data[i] = (uint8_t)rc_byte(&u->rc);
 }
 
+/* n bytes of a cast to u->base, whose source is at *at, and moves that on. */
+static int cast_base(struct ml_unzip *u, unsigned type, uint64_t *at, size_t n,
+	struct ml_diag *diag)
+{
+	const unsigned w = ML_CAST_FROM_BYTES(type), made = ml_type_made(type);
+	const unsigned to = type >> 2 & 3, unit = ml_type_bytes(made);
+	const int block = made >= ML_NSIMPLE;
+	const size_t elems = n / unit * (block ? ML_CAST_BLOCK : 1);
+	uint8_t *q = u->base;
+	uint32_t x[ML_CAST_BLOCK], v;
+	size_t i;
+	int r;
+
+	r = ml_src_read(u->bsrc, *at, u->from, elems * w, diag);
+	*at += elems * w;
+	for (i = 0; !r && i < elems; i++) {
+		v = ml_cast_from(ML_CAST_FROM(type),
+			(uint32_t)ml_elem_load(u->from + i * w, w));
+		if (block) {
+			x[i % ML_CAST_BLOCK] = v;
+			if (i % ML_CAST_BLOCK < ML_CAST_BLOCK - 1)
+				continue;
+			ml_cast_quantise((int)to, x, q);
+		} else if (type >= ML_TYPE_CODES) {
+			*q = ml_cast_code(ml_num_of(v), u->nano.scale,
+				u->nano.zero, !to);
+		} else {
+			ml_elem_store(q, unit, ml_cast_to(to, v));
+		}
+		q += unit;
+	}
+	return r;
+}
+
 /* Makes the operation in pieces and emits them, unless only looked at. */
 static int body(struct ml_unzip *u, const struct ml_op_view *v, int look,
 	struct ml_diag *diag)
 {
-	size_t unit = v->type ? ml_type_bytes(v->type) : 1, k, i;
+	const unsigned type = ml_type_made(v->type);
+	const int cast = v->type != type;
+	size_t unit = v->type ? ml_type_bytes(type) : 1, k, i;
 	uint64_t left, at = v->arg, made = u->tpos;
 	int r = ML_OK;
 
@@ -332,7 +378,7 @@ static int body(struct ml_unzip *u, const struct ml_op_view *v, int look,
 	if (v->op == ML_OP_COPY || v->op == ML_OP_SELF)
 		return look ? ML_OK : ml_blockbuf_op(&u->buf, v->op, 0, v->n,
 			v->arg, NULL, NULL, v->bytes, diag);
-	for (left = v->bytes; left && !r; left -= k, at += k, made += k) {
+	for (left = v->bytes; left && !r; left -= k, made += k) {
 		k = left < PIECE ? (size_t)left : PIECE - PIECE % unit;
 		if (v->op == ML_OP_LIT) {
 			if (u->lay)
@@ -346,7 +392,9 @@ static int body(struct ml_unzip *u, const struct ml_op_view *v, int look,
 				return ml_fail(diag, ML_EBASE, ML_NOWHERE,
 					"residuals cannot be read without "
 					"the base");
-			if (v->op == ML_OP_DIFF)
+			if (cast)
+				r = cast_base(u, v->type, &at, k, diag);
+			else if (v->op == ML_OP_DIFF)
 				r = ml_src_read(u->bsrc, at, u->base, k, diag);
 			if (r)
 				break;
@@ -360,10 +408,12 @@ static int body(struct ml_unzip *u, const struct ml_op_view *v, int look,
 				ml_swap(v->op == ML_OP_DIFF ? u->base :
 					u->data, (unsigned)unit, k / unit);
 		}
+		/* elements made of a cast are not residuals against the base */
 		if (!look)
-			r = ml_blockbuf_op(&u->buf, v->op, v->type ==
-				ML_TYPE_MIXED ? 1 : v->type, k / unit,
-				at, u->data, u->base, k, diag);
+			r = ml_blockbuf_op(&u->buf, cast ? ML_OP_ALONE : v->op,
+				type == ML_TYPE_MIXED ? 1 : type, k / unit, at,
+				u->data, u->base, k, diag);
+		at += cast ? 0 : k;
 	}
 	return r;
 }
@@ -375,6 +425,15 @@ static void tell_op(const struct ml_unzip *u, const struct ml_op_view *v,
 {
 	static const char *const name[] = {
 		"literal", "copy", "self", "residual", "alone"
+	};
+	static const char *const cast[3 * ML_TYPE_CAST_N][3] = {
+		{ "f32 of f32", "f32 of f16", "f32 of bf16" },
+		{ "f16 of f32", "f16 of f16", "f16 of bf16" },
+		{ "bf16 of f32", "bf16 of f16", "bf16 of bf16" },
+		{ "q8_0 of f32", "q8_0 of f16", "q8_0 of bf16" },
+		{ "q4_0 of f32", "q4_0 of f16", "q4_0 of bf16" }, { "" },
+		{ "i8 of f32", "i8 of f16", "i8 of bf16" },
+		{ "u8 of f32", "u8 of f16", "u8 of bf16" }, { "" }
 	};
 	static const char *const type[ML_NTYPE] = {
 		"bytes", "i8", "i16", "i32", "i64", /* 5 */ "f16", "bf16",
@@ -390,9 +449,12 @@ static void tell_op(const struct ml_unzip *u, const struct ml_op_view *v,
 		/* 50 */ "q4_0 blocks", "q8_0 blocks", "i8 mixed"
 	};
 
+	const unsigned k = v->type - ML_TYPE_KEPT;
+
 	o->op = name[v->op];
-	o->type = v->op == ML_OP_DIFF || v->op == ML_OP_ALONE ?
-		type[v->type] : "";
+	o->type = v->op != ML_OP_DIFF && v->op != ML_OP_ALONE ? "" :
+		v->type < ML_TYPE_KEPT ? type[v->type] :
+		cast[3 * (k >> 4) + (k >> 2 & 3)][ML_CAST_FROM(k)];
 	o->target = u->tpos;
 	o->bytes = v->bytes;
 	o->arg = v->arg;

@@ -10,6 +10,7 @@
 #include "match.h"
 #include "mldec.h"
 #include "nano.h"
+#include "nano_cast.h"
 #include "ops.h"
 
 /* A range-coded record must be so much smaller than what it makes that a
@@ -25,7 +26,8 @@
 
 struct ml_zip {
 	struct ml_coder *coder; /* of coder 1, or */
-	struct ml_nanoenc *nano; /* of coder 2 */
+	struct ml_nanoenc *nano; /* of coder 2, */
+	struct ml_nano_cast *cast; /* with casts of the base, or NULL */
 	struct ml_fast_zip *fast; /* NULL: as small as it gets */
 	struct ml_match *match; /* for data that come without operations */
 	struct ml_blockbuf buf;
@@ -205,10 +207,23 @@ void ml_zip_free(struct ml_zip *z)
 	ml_coder_free(z->coder);
 	ml_fast_zip_free(z->fast);
 	ml_nano_free(z->nano);
+	ml_nano_cast_free(z->cast);
 	ml_match_free(z->match);
 	ml_blockbuf_free(&z->buf);
 	free(z->data);
 	free(z);
+}
+
+int ml_zip_casts(struct ml_zip *z, const struct ml_casts *casts,
+	struct ml_src *src, uint64_t own, struct ml_diag *diag)
+{
+	int r;
+
+	if (!z->nano || !casts->n)
+		return ML_OK;
+	r = ml_nano_cast_new(&z->cast, casts, src, own, diag);
+	ml_nano_casts(z->nano, z->cast);
+	return r;
 }
 
 void ml_zip_restart(struct ml_zip *z, uint64_t every)
@@ -365,8 +380,10 @@ int ml_zip_block(struct ml_zip *z, const struct ml_block *b,
 		if (v.op == ML_OP_DIFF && v.bytes > nbase)
 			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 				"residuals without their base values");
-		r = gather(z, v.op, v.type, v.n, v.arg, v.data, base, v.bytes,
-			diag);
+		r = z->cast ? ml_nano_cast_op(z->cast, gather, z, v.op, v.type,
+			v.n, v.arg, v.data, base, v.bytes, diag) :
+			gather(z, v.op, v.type, v.n, v.arg, v.data, base,
+			v.bytes, diag);
 		if (r)
 			return r;
 		if (v.op == ML_OP_DIFF) {

@@ -94,6 +94,7 @@ TYPES = [
     "f32", "f64",
 ]
 MIXED = 52
+CASTS_OF_NANO = {53: (7, 5, 6), 54: (36, 35), 55: (1, 1)}
 BLOCK_TYPES = {42: 20, 43: 21, 44: 22, 45: 19, 46: 18, 47: 13, 48: 14,
                49: 15, 50: 35, 51: 36}
 LIKE = {MIXED: 1, **BLOCK_TYPES}
@@ -564,6 +565,7 @@ class Nano(Coder):
                   Descriptor([8] * 16, [c // 4 for c in range(16)])]
         self.k1 = self.k2 = 0
         self.sb = self.st = 0
+        self.zero = 0
 
     def bit(self, i):
         f = self.f
@@ -587,6 +589,8 @@ class Nano(Coder):
         if op < 3:
             return n, 0
         type_ = self.d[op - 3].type
+        if type_ in CASTS_OF_NANO:
+            type_ = CASTS_OF_NANO[type_][self.d[0].cast[1]]
         self.own = op - 3
         self.float = KINDS[UNITS[type_][0]][1] > 0
         return n, type_
@@ -594,9 +598,16 @@ class Nano(Coder):
     def descriptor(self):
         d = Descriptor([], [])
         which = self.raw(1)
-        d.type, d.s, d.tz, d.h = (self.raw(n) for n in (6, 6, 5, 12))
+        d.type = self.raw(6)
+        if d.type in CASTS_OF_NANO:
+            v = self.raw(4)
+            d.cast = v & 3, v >> 2
+            need(which == 0 and v & 3 < 3 and
+                 v >> 2 < len(CASTS_OF_NANO[d.type]), "unknown cast", 5)
+        else:
+            need(d.type < 42, "unknown type", 5)
+        d.s, d.tz, d.h = (self.raw(n) for n in (6, 5, 12))
         d.h -= d.h >> 11 << 12
-        need(d.type < 42, "unknown type", 5)
         top, group = 1, 0
         for _ in range(16):
             how = self.raw(2)
@@ -619,6 +630,38 @@ class Nano(Coder):
                 self.moved = -(z + 1) // 2 if z & 1 else z // 2
             self.disp = self.disp + self.moved & M64
         return self.disp
+
+    def casts(self, t, n, at):
+        """The bytes that a DIFF is against, where they are cast."""
+        d = self.d[0]
+        if d.type not in CASTS_OF_NANO:
+            return None
+        need(not t.page, "a cast in place")
+        frm, to = d.cast
+        width = FLOATS[frm][0]
+        n *= 32 if d.type == 54 else 1
+        scale = None
+        if d.type == 55:
+            bits = self.raw(32)
+            if self.raw(1):
+                self.zero = self.raw(10)
+                self.zero -= self.zero >> 9 << 10
+            scale = number(*value(bits, 4, 8))
+        need(at <= len(t.base) and n * width <= len(t.base) - at,
+             "leaves the base")
+        xs = []
+        for i in range(at, at + n * width, width):
+            sign, x, m, mant = value(int.from_bytes(
+                t.base[i:i + width], "little"), *FLOATS[frm])
+            xs.append((sign, x, m, mant))
+        if d.type == 53:
+            return cast_floats(xs, to)
+        if d.type == 54:
+            return b"".join(quant_block([number(*x) for x in xs[i:i + 32]],
+                                        4 + to)
+                            for i in range(0, n, 32))
+        return bytes(code(number(*x), scale, self.zero, to == 0)
+                     for x in xs)
 
     def distance(self):
         if self.bit(self.FLAG + 1):
@@ -1179,17 +1222,21 @@ class Target:
         for _ in range(n):
             self.out.append(self.out[-dist])
 
-    def units(self, type_, n, at, element):
-        """n units; at: of the base, or None; element(kind, base's)."""
+    def units(self, type_, n, at, element, cast=None):
+        """n units; at: of the base, or None; element(kind, base's). With a
+        cast, that is the base."""
         kinds, how = UNITS[type_], order(type_)
-        if at is not None:
+        base = self.base if cast is None else cast
+        if cast is not None:
+            at = 0
+        elif at is not None:
             self.reach(n * UNIT_LEN[type_], at)
         for _ in range(n):
             for k in kinds:
                 w = KINDS[k][0]
                 b = None
                 if at is not None:
-                    b = int.from_bytes(self.base[at:at + w], how)
+                    b = int.from_bytes(base[at:at + w], how)
                     at += w
                 self.out += element(k, b).to_bytes(w, how)
 
@@ -1251,7 +1298,8 @@ def ranged(t, model, payload, end):
             if type_ in BLOCKS:
                 blocks(t, model, n, at)
             elif op == 3:
-                t.units(type_, n, at, model.against)
+                cast = model.casts(t, n, at) if model.cls == 1 else None
+                t.units(type_, n, at, model.against, cast)
             else:
                 t.units(type_, n, None, lambda k, b: model.alone(k))
         if model.cls == 3 and dist:
@@ -1584,6 +1632,29 @@ class Bits:
         return r & (1 << n) - 1
 
 
+def number(sign, x, m, mant):
+    """What is not finite, too, as a rational."""
+    if x is not None:
+        return x
+    x = (1 + Fraction(m << 23 >> mant, 1 << 23)) * (1 << 128)
+    return -x if sign else x
+
+
+def cast_floats(xs, to):
+    out = bytearray()
+    for sign, x, m, mant in xs:
+        v = special(sign, m, mant, *FLOATS[to]) if x is None else \
+            to_float(sign, x, *FLOATS[to])
+        out += v.to_bytes(FLOATS[to][0], "little")
+    return out
+
+
+def code(x, scale, zero, signed):
+    c = zero if not scale else nearest(r24(x / scale)) + zero
+    lo, hi = (-128, 127) if signed else (0, 255)
+    return max(lo, min(hi, c)) & 255
+
+
 def cast_all(src, image):
     """What the casts of a note of type 3 make."""
     out = bytearray()
@@ -1636,19 +1707,15 @@ def cast_all(src, image):
                 xs.append((sign, None if x is None else r24(x), m, mant))
         at += n * width
         if to < 3:
-            for sign, x, m, mant in xs:
-                v = special(sign, m, mant, *FLOATS[to]) if x is None else \
-                    to_float(sign, x, *FLOATS[to])
-                out += v.to_bytes(FLOATS[to][0], "little")
+            out += cast_floats(xs, to)
         elif to == 4 or to == 5:
             for b in range(units):
-                out += quant_block([x[1] for x in xs[32 * b:32 * b + 32]], to)
+                out += quant_block([number(*x) for x in
+                                    xs[32 * b:32 * b + 32]], to)
         elif to < 8:
             for i, x in enumerate(xs):
-                s = value(scales[i // inner % len(scales)], 4, 8)[1]
-                c = zero if not s else nearest(r24(x[1] / s)) + zero
-                lo, hi = (-128, 127) if to == 6 else (0, 255)
-                out.append(max(lo, min(hi, c)) & 255)
+                s = number(*value(scales[i // inner % len(scales)], 4, 8))
+                out.append(code(number(*x), s, zero, to == 6))
         else:
             kind = FLOATS[to - 8]
             for i, (sign, x, m, mant) in enumerate(xs):
@@ -1720,14 +1787,14 @@ def factors(src, rows, columns, rank):
 
 
 def quant_block(x, to):
-    need(None not in x, "a cast of what is not finite")
     big = max(abs(e) for e in x)
     if to == 4:
         d = r24(big / 127)
     else:
         first = next(e for e in x if abs(e) == big)
         d = r24(first / -8)
-    out = bytearray(to_float(int(d < 0), d, 2, 5).to_bytes(2, "little"))
+    minus = d < 0 or (to == 5 and big == 0)
+    out = bytearray(to_float(int(minus), d, 2, 5).to_bytes(2, "little"))
     inv = r24(1 / d) if d else Fraction(0)
     if to == 4:
         for e in x:

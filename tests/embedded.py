@@ -40,7 +40,7 @@ SOH, EOT, ACK, NAK, CAN = 1, 4, 6, 0x15, 0x18
 
 class Device:
     def __init__(self, port, firmware, flash):
-        for variant in '-signed', '-int', '-place':
+        for variant in '-signed', '-int', '-place', '-cast':
             port = port.removesuffix(variant)
         qemu, at = MACHINES.get(port, ([], 0))
         args = [firmware, flash] if not qemu else qemu + [

@@ -19,11 +19,28 @@ old = bytearray(rnd.randbytes(3000) + bytes(500) + b'mallorn' * 99)
 new = old[:1200] + b'inserted' + old[1200:]
 for i in range(0, len(new), 90):
     new[i] = (new[i] + 1) & 255
-for name, data in (('old.bin', old), ('new.bin', new)):
+# and one that is a cast
+f32, bf16 = bytearray(), bytearray()
+for i in range(5000):
+    v = 0x3c000000 + rnd.randrange(1 << 26) + rnd.randrange(2) * (1 << 31)
+    f32 += v.to_bytes(4, 'little')
+    v += rnd.randrange(99) == 0 and 1 << 16
+    bf16 += (v + 0x7fff + (v >> 16 & 1) >> 16).to_bytes(2, 'little')
+
+
+def tensor(kind, data):
+    head = b'{"w":{"dtype":"%s","shape":[5000],"data_offsets":[0,%d]}}' % (
+        kind, len(data))
+    return len(head).to_bytes(8, 'little') + head + data
+
+
+for name, data in (('old.bin', old), ('new.bin', new),
+                   ('old.st', tensor(b'F32', f32)),
+                   ('new.st', tensor(b'BF16', bf16))):
     with open(sys.argv[1] + '/' + name, 'wb') as f:
         f.write(data)
 EOF
-pairs=("bytes $dir/old.bin $dir/new.bin")
+pairs=("bytes $dir/old.bin $dir/new.bin" "cast $dir/old.st $dir/new.st")
 for p in tfm-hello-world tfm-seanet-conv10-weights tiny-kws-int8; do
 	[ ! -r "$MODELS/$p/old.tflite" ] ||
 		pairs+=("$p $MODELS/$p/old.tflite $MODELS/$p/new.tflite")
@@ -62,6 +79,10 @@ try() { # port firmware
 		how=xmodem
 		case $1-$name in
 		*-bytes) how='xmodem raw noise sx' ;;
+		*-place-cast) ;; # then it is none
+		*-cast-cast) how='xmodem raw' ;;
+		*-cast-*) continue ;;
+		*-cast) how=refuse ;; # has casts, which the others have not
 		host-tiny-kws* | host-place-tiny-kws*) how='raw cut again' ;;
 		*-int-tiny-kws*) how=refuse ;; # has scales as f32
 		cortex-m4-g02m* | cortex-m4-place-g02m* | host-g02m*) ;;
@@ -77,7 +98,7 @@ try() { # port firmware
 	done
 }
 
-for port in host host-int host-place; do
+for port in host host-int host-place host-cast; do
 	if make -s B="$B" "$B/embedded/$port/firmware" >"$dir/log" 2>&1; then
 		try $port "$B/embedded/$port/firmware"
 	else
@@ -149,7 +170,7 @@ for p in "${pairs[@]}"; do
 		fi
 	done
 done
-for port in cortex-m4 cortex-m4-int cortex-m4-place cortex-m0plus \
+for port in cortex-m4 cortex-m4-int cortex-m4-place cortex-m4-cast cortex-m0plus \
 	cortex-m0plus-int riscv32 riscv32-int riscv32-place lx106 lx106-int; do
 	case $port in
 	riscv*) cc=riscv64-unknown-elf-gcc qemu=qemu-system-riscv32 ;;

@@ -2,10 +2,10 @@
 # The device side: firmware for emulated boards, and its sizes. A port is a
 # compiler, its flags, a board's folder in embedded/ports and the machine of
 # QEMU that has it. One with -int has a decoder for integers only, one with
-# -place updates in place, the others have two slots. One with -signed takes only
-# what a key has signed, by libsodium.
+# -cast has casts of the base, one with -place updates in place, the others have
+# two slots. One with -signed takes only what a key has signed, by libsodium.
 
-PORTS = cortex-m4 cortex-m4-int cortex-m4-place cortex-m0plus \
+PORTS = cortex-m4 cortex-m4-int cortex-m4-place cortex-m4-cast cortex-m0plus \
 	cortex-m0plus-int riscv32 riscv32-int riscv32-place lx106 lx106-int
 ARM = arm-none-eabi-gcc -mthumb
 RV32 = riscv64-unknown-elf-gcc -march=rv32imc_zicsr -mabi=ilp32
@@ -29,14 +29,15 @@ EMB_ALL = -DML_DEC_TYPES=0x8ef -DML_DEC_HDR=232
 EMB_INT = -DML_DEC_TYPES=0x80f -DML_DEC_HDR=112
 # What a variant of a port is compiled with.
 emb = $(if $(filter %-int,$1),$(EMB_INT),$(EMB_ALL)) \
-	-DML_UPD_IN_PLACE=$(if $(filter %-place,$1),1,0)
+	-DML_UPD_IN_PLACE=$(if $(filter %-place,$1),1,0) \
+	-DML_DEC_CASTS=$(if $(filter %-cast,$1),1,0)
 EMB_FLAGS = $(EMB_OPT) $(WARN) -Werror -ffreestanding -fno-common \
 	-ffunction-sections -fdata-sections -fno-tree-loop-distribute-patterns \
 	-isystem embedded/ports/common/include -Iembedded $(EMB_DEC)
 EMB_SRC = mldec.c update.c mlsha.c xmodem.c examples/main.c \
 	ports/common/mem.c ports/common/sim.c flash/nor.c
 
-cpu = $(patsubst %-place,%,$(patsubst %-int,%,$1))
+cpu = $(patsubst %-place,%,$(patsubst %-cast,%,$(patsubst %-int,%,$1)))
 compiler = $(shell command -v $(firstword $(cc-$(call cpu,$1))))
 EMB_HAVE = $(foreach p,$(PORTS),$(if $(call compiler,$p),$p))
 
@@ -85,7 +86,7 @@ $(B)/embedded/%/bench.elf: $(B)/embedded/%/firmware.elf \
 EMB_HOST = mldec.c update.c mlsha.c xmodem.c examples/main.c flash/nor.c \
 	ports/host/board.c
 $(B)/embedded/host/firmware $(B)/embedded/host-int/firmware \
-$(B)/embedded/host-place/firmware: \
+$(B)/embedded/host-place/firmware $(B)/embedded/host-cast/firmware: \
 	$(wildcard embedded/*.[ch] embedded/*/*.[ch] embedded/ports/*/*.[ch])
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) -D_POSIX_C_SOURCE=200809L -Iembedded \

@@ -22,6 +22,8 @@ BUDGET = {
                       'total': (9100, 1070, 350)},
     'cortex-m4-place': {'decoder': (4150, 490, 270),
                         'total': (9600, 1080, 350)},
+    'cortex-m4-cast': {'decoder': (5650, 500, 425),
+                       'total': (10550, 1235, 510)},
     'cortex-m0plus': {'decoder': (4250, 490, 300),
                       'total': (9700, 1090, 370)},
     'cortex-m0plus-int': {'decoder': (4250, 490, 300),

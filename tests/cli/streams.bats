@@ -235,3 +235,32 @@ small() {
 	ml-apply -v a <p 2>err >out
 	says 'release 9'
 }
+
+@test "casts in class nano: operations tell, with a base" {
+	python3 - <<'END'
+import random, struct
+r = random.Random(4)
+def st(kind, data):
+	head = b'{"w":{"dtype":"%s","shape":[3000],"data_offsets":[0,%d]}}' % (
+		kind, len(data))
+	return struct.pack("<Q", len(head)) + head + data
+v = [0x3c000000 + r.randrange(1 << 26) for _ in range(3000)]
+open("old.st", "wb").write(st(b"F32", struct.pack("<3000I", *v)))
+open("new.st", "wb").write(st(b"BF16", struct.pack("<3000H", *[
+	(a + 0x7fff + (a >> 16 & 1)) >> 16 for a in v])))
+END
+	ml-split old.st | ml-delta - <(ml-split new.st) >delta
+	r 4 ml-zipnn -c nano delta
+	ml-zipnn -c nano -b old.st delta >z
+	ml-pack <z >p
+	[ "$(stat -c %s p)" -lt 200 ]
+	ml-diff -c nano old.st new.st | cmp - p
+	ml-apply old.st <p | cmp - new.st
+	ml-info -b old.st p | grep -q 'bf16 of f32'
+	ml-zipnn -d -b old.st z | ml-pack | ml-apply old.st | cmp - new.st
+	# not for who leaves it out, nor in place
+	ml-diff -c nano -z old.st new.st >q
+	[ "$(stat -c %s q)" -gt 3000 ]
+	ml-diff -c nano --in-place 4096 old.st new.st >q
+	[ "$(stat -c %s q)" -gt 3000 ]
+}

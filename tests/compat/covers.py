@@ -21,6 +21,7 @@ WANT = {
     'stream class 3, coder 1', 'stream class 3, coder 3', 'stream coder 0',
     'stream page', 'stream class 1', 'stream class 2', 'stream class 3',
 } | {f'element type {i}' for i in range(42)} | {
+    f'element type {i} of coder 2' for i in (53, 54, 55)} | {
     f'record {t}' for t in ('HEAD', 'WRAP', 'CAST', 'SPAN', 'DATA', 'BASE',
                             'CODE', 'DONE')}
 
@@ -66,7 +67,10 @@ def header(p, seen):
     f.take(64 if flags & 1 else 32)
     while f.more():
         kind, n = f.take(2)
-        f.take(n)
+        what = int.from_bytes(f.take(n), 'little')
+        if kind == 0x0f:
+            seen |= {f'element type {i} of coder 2' for i in range(64)
+                     if what >> i & 1}
         seen.add(f'field {kind:02x}')
     return cls, body
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The decoder of embedded/, driven in every awkward way: patches cut to
  * bytes, buffers of 16 bytes, callbacks that do little or nothing. */
+#include "cast.h"
 #include "mltype.h"
 #include "patch.h"
 #include "test.h"
@@ -421,6 +422,85 @@ static unsigned rnd(unsigned *s)
 	return *s >> 16;
 }
 
+/* ----- casts, which only coder 2 has in its operations ------------------ */
+
+#define CASTS 21
+#define CAST_AT 3000 /* in the base, where all kinds of numbers are */
+
+static const uint32_t scales[3] = {0x3c23d70a, 0x3a83126f, 0};
+
+/* Every cast, of two rows of 32 elements, and what it makes behind base. */
+static void make_casts(struct ml_cast c[CASTS], struct bytes *base)
+{
+	static const uint32_t odd[] = {0, 0x80000000, 1, 0x80000001,
+		0x007fffff, 0x00800000, 0x7f800000, 0xff800000, 0x7fc00001,
+		0x7f800001, 0xffffffff, 0x477fe000, 0x477ff000, 0x33000001,
+		0x3f808000, 0x3f818000, 0x38800000, 0x387fffff, 0x7f7fffff};
+	unsigned i, k, seed = 7;
+
+	for (i = 0; i < 32; i++) {
+		uint8_t *p = base->p + CAST_AT + 4 * i;
+
+		ml_store32(p, odd[i % (sizeof(odd) / sizeof(*odd))]);
+		memset(p + 128, 0, 4); /* zeros, and then weights */
+		ml_store32(p + 256, 0x3c000000 + (rnd(&seed) << 7) +
+			(rnd(&seed) << 31));
+	}
+	for (i = 0; i < CASTS; i++) {
+		static uint8_t made[64 * 4];
+
+		memset(&c[i], 0, sizeof(c[i]));
+		c[i].to = (uint8_t)(i / 3 < 3 ? i / 3 : i / 3 + 1);
+		c[i].from = (uint8_t)(i % 3);
+		c[i].at = CAST_AT + (c[i].from == ML_C_F32 ? 128 * (i & 1) :
+			64 * (i % 4)) + (i == 4);
+		k = ml_cast_elems(c[i].to);
+		c[i].units = 64 / k;
+		if (c[i].to == ML_C_I8 || c[i].to == ML_C_U8) {
+			c[i].inner = 16 + i;
+			c[i].nscale = 3;
+			c[i].scale = (uint32_t *)(uintptr_t)scales;
+			c[i].zero = c[i].to == ML_C_I8 ? -3 : 128;
+		}
+		CHECK(ml_cast_legal(&c[i], base->n));
+		ml_cast_make(&c[i], 0, c[i].units, base->p + c[i].at, made);
+		put(base, made, ml_cast_len(&c[i]));
+	}
+}
+
+/* Residuals, none and some, against all of each, and copies that care for no
+ * border; at is where the casts begin. Returns the bytes that these make. */
+static uint64_t put_casts(struct bytes *code, struct bytes *bb,
+	const struct bytes *base, uint64_t at, const struct ml_cast *c,
+	unsigned *seed)
+{
+	uint8_t res[256];
+	uint64_t n, made = 0;
+	unsigned i, j, type;
+
+	for (i = 0; i < CASTS; i++, at += n) {
+		n = ml_cast_len(&c[i]);
+		type = c[i].to == ML_C_F32 ? 7 : c[i].to == ML_C_F16 ? 5 :
+			c[i].to == ML_C_BF16 ? 6 : c[i].to == ML_C_Q8_0 ? 51 :
+			c[i].to == ML_C_Q4_0 ? 35 : 1;
+		for (j = 0; j < n; j++)
+			res[j] = rnd(seed) & 7 || !(i & 1) ? 0 :
+				(uint8_t)rnd(seed);
+		put_elems(code, 3, type, c[i].units, at, res, (size_t)n);
+		put(bb, base->p + at, (size_t)n);
+		put_op(code, 1, n, at); /* the same again */
+		made += 2 * n;
+		if (i + 1 == CASTS || i == 0)
+			continue;
+		put_op(code, 1, n, at - 5);
+		/* of another type, and not at its border */
+		put_elems(code, 3, 3, n / 4, at + 3, res, (size_t)(n & ~3u));
+		put(bb, base->p + at + 3, (size_t)(n & ~3u));
+		made += n + (n & ~UINT64_C(3));
+	}
+	return made;
+}
+
 /* One plain block of every kind of element and of operation, coded. `plains`:
  * between range-coded blocks go plain ones, which must not touch the model. */
 static void make_ranged(int cls, int plains, struct bytes *base,
@@ -438,6 +518,11 @@ static void make_ranged(int cls, int plains, struct bytes *base,
 	uint8_t res[600], *data;
 	uint64_t made;
 	FILE *f = tmpfile();
+	struct ml_cast cast[CASTS];
+	const struct ml_casts casts = {cast, CASTS};
+	struct ml_src *image = NULL;
+	struct ml_hdr hdr;
+	size_t own;
 	long size;
 
 	base->n = target->n = 0;
@@ -448,6 +533,13 @@ static void make_ranged(int cls, int plains, struct bytes *base,
 	next.span = no_span;
 	next.block = to_packer;
 	CHECK(!ml_zip_new(&z, cls, &next, &diag));
+	own = base->n;
+	if (cls == 1) {
+		make_casts(cast, base);
+		CHECK(!ml_src_spool(&image, &diag) &&
+			!ml_src_append(image, base->p, base->n, &diag));
+		CHECK(!ml_zip_casts(z, &casts, image, own, &diag));
+	}
 	code.n = 0;
 	made = 0;
 	before.n = 0;
@@ -475,6 +567,8 @@ static void make_ranged(int cls, int plains, struct bytes *base,
 			put_op(&code, 2, 30 + type, 11 + type);
 			made += 12 + 100 + type + 30 + type;
 		}
+		if (cls == 1)
+			made += put_casts(&code, &bb, base, own, cast, &seed);
 		b.n_out = made;
 		b.code = code.p;
 		b.n = code.n;
@@ -519,6 +613,8 @@ static void make_ranged(int cls, int plains, struct bytes *base,
 	w.nbase = base->n;
 	CHECK(drive(&w, patch->p, patch->n, CAP, 1000) == ML_DEC_DONE);
 	put(target, w.made.p, w.made.n);
+	ml_src_free(image);
+	base->n = own;
 
 	info.cls = cls;
 	info.has_base = 1;
@@ -534,6 +630,9 @@ static void make_ranged(int cls, int plains, struct bytes *base,
 	patch->n = fread(data, 1, CAP, f);
 	CHECK(size > 0 && patch->n == (size_t)size);
 	fclose(f);
+	CHECK(ml_hdr_parse(patch->p, patch->n, &hdr) > 0);
+	/* all kinds of casts are there */
+	CHECK(hdr.types >> ML_TYPE_CAST == (cls == 1 ? 7 : 0));
 }
 
 /* Payloads that no encoder made, with the right CRC-32: whatever comes of
@@ -572,7 +671,7 @@ static void test_hostile(int cls, const struct bytes *base,
 			code.p[rnd(&seed) % n] = (uint8_t)rnd(&seed);
 		body.n = 0;
 		h.target_size = 1 + rnd(&seed) % 5000;
-		put_record(&body, 1, h.target_size, &code);
+		put_record(&body, cls == 1 ? 2 : 1, h.target_size, &code);
 		put_header(&bad, &h, body.n);
 		put(&bad, body.p, body.n);
 		r = drive(&a, bad.p, bad.n, CAP, 4096);

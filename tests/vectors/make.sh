@@ -27,7 +27,7 @@ def rnd(n):
 def st(tensors, note):
 	head, data = {"__metadata__": {"note": note}}, b""
 	for name, dtype, b in tensors:
-		size = {"F32": 4, "BF16": 2, "I8": 1}[dtype]
+		size = {"F32": 4, "F16": 2, "BF16": 2, "I8": 1}[dtype]
 		head[name] = {"dtype": dtype, "shape": [len(b) // size],
 			"data_offsets": [len(data), len(data) + len(b)]}
 		data += b
@@ -121,6 +121,128 @@ for number, n, size, at in ((12, 256, 144, (0, 2)), (13, 256, 176, (0, 2)),
 	old.append((number, 1152 // size * n, b))
 	new.append((number, 1152 // size * n, t))
 write("blocks", gguf(old), gguf(new))
+
+# Weights, and what makes casts hard: zeros, subnormals, what is not finite.
+odd = [0, 1 << 31, 1, 0x80000001, 0x7fffff, 0x800000, 0x7f800000, 0xff800000,
+	0x7fc00001, 0xffffffff, 0x477fe000, 0x477ff000, 0x33000001, 0x387fffff,
+	0x3f808000, 0x3f818000, 0x7f7fffff, 0x00018000]
+single = odd + [struct.unpack("<I", struct.pack("<f", gauss() / 50))[0]
+	for _ in range(1500)]
+half = [v & 0xffff for v in range(0, 1 << 16, 97)]
+brain = [v >> 16 for v in single]
+
+
+def f_of(v):
+	return struct.unpack("<f", struct.pack("<I", v))[0]
+
+
+def to_bf16(v):
+	nan = v & 0x7fffffff > 0x7f800000
+	return v >> 16 | 64 if nan else (v + 0x7fff + (v >> 16 & 1)) >> 16
+
+
+def to_f16(v):
+	if v & 0x7fffffff >= 0x477ff000: # too large, or not finite
+		return v >> 16 & 0x8000 | 0x7c00 | (v & 0x7fffff > 0 and
+			v & 0x7fffffff > 0x7f800000) * 0x200
+	return struct.unpack("<H", struct.pack("<e", f_of(v)))[0]
+
+
+def of_f16(v):
+	if v & 0x7c00 == 0x7c00:
+		return (v & 0x8000) << 16 | 0x7f800000 | (v & 1023) << 13
+	return struct.unpack("<I", struct.pack("<f",
+		struct.unpack("<e", struct.pack("<H", v))[0]))[0]
+
+
+few = lambda v: [a ^ (rnd(90) == 0) for a in v]
+write("casts", st([("a", "F32", pack("I", single)),
+	("b", "F32", pack("I", single[::-1])), ("c", "F16", pack("H", half)),
+	("d", "BF16", pack("H", brain))], "one"),
+	st([("a", "BF16", pack("H", few(map(to_bf16, single)))),
+	("b", "F16", pack("H", few(map(to_f16, single[::-1])))),
+	("c", "F32", pack("I", few(map(of_f16, half)))),
+	("d", "F32", pack("I", few([v << 16 for v in brain])))], "two"))
+
+
+def quantised(v, bits):
+	out = b""
+	for i in range(0, len(v), 32):
+		x = v[i:i + 32]
+		big = max(x, key=abs)
+		d = abs(big) / 127 if bits == 8 else big / -8
+		k = 1 / d if d else 0
+		out += struct.pack("<e", d)
+		if bits == 8:
+			out += bytes(round(a * k) & 255 for a in x)
+		else:
+			q = [min(15, int(a * k + 8.5)) for a in x]
+			out += bytes(q[j] | q[j + 16] << 4 for j in range(16))
+	return out
+
+
+weights = [f_of(v) for v in single[32:32 + 1280]] + [0.0] * 64
+n = len(weights)
+s32 = struct.pack("<%df" % n, *weights)
+s16 = struct.pack("<%de" % n, *weights)
+b16 = struct.pack("<%dH" % n, *[v[0] >> 16 for v in struct.iter_unpack("<I", s32)])
+kinds = (0, s32), (1, s16), (30, b16)
+as_is = {0: weights, 1: [v[0] for v in struct.iter_unpack("<e", s16)],
+	30: [f_of(v[0] << 16) for v in struct.iter_unpack("<H", b16)]}
+write("quantised", gguf([(k, n, b) for k, b in kinds + kinds]),
+	gguf([(8, n, quantised(as_is[k], 8)) for k, _ in kinds] +
+	[(2, n, quantised(as_is[k], 4)) for k, _ in kinds]))
+
+
+# Codes of eight bits: an ONNX of weights, and one of what they were rounded to.
+def pb(number, v):
+	key = lambda wire: bytes([number << 3 & 127 | wire |
+		(128 if number > 15 else 0)] + [number >> 4] * (number > 15))
+	num = lambda n: bytes([n & 127 | 128]) + num(n >> 7) if n > 127 else \
+		bytes([n])
+	if isinstance(v, int):
+		return key(0) + num(v)
+	return key(2) + num(len(v)) + v
+
+
+def initializer(name, kind, dims, data):
+	return pb(5, b"".join(pb(1, d) for d in dims) + pb(2, kind) +
+		pb(8, name) + pb(9, data))
+
+
+def onnx(*parts):
+	return pb(1, 8) + pb(7, b"".join(parts) + pb(2, b"g")) + pb(8, pb(2, 13))
+
+
+def codes(rows, zero, low):
+	out, s = b"", []
+	for row in rows:
+		s.append(f_of(struct.unpack("<I", struct.pack("<f",
+			max(map(abs, row)) / 127))[0]))
+		out += bytes(max(low, min(low + 255, round(a / s[-1]) +
+			zero)) & 255 for a in row)
+	return s, out
+
+
+weights = [f_of(v) for v in single[32:32 + 960]]
+rows = [weights[i:i + 40] for i in range(0, 480, 40)]
+one = [weights[480:]]
+sa, a = codes(rows, 0, -128)
+sb, b = codes(one, 131, 0)
+axis = pb(5, pb(1, b"axis") + pb(3, 0) + pb(20, 2))
+node = lambda x, *attr: pb(1, b"".join(pb(1, x + s) for s in
+	(b"_quantized", b"_scale", b"_zero_point")) + pb(2, x) +
+	pb(4, b"DequantizeLinear") + b"".join(attr))
+write("codes", onnx(initializer(b"a", 1, (12, 40),
+	struct.pack("<480f", *weights[:480])), initializer(b"b", 1, (480,),
+	struct.pack("<480f", *weights[480:]))),
+	onnx(initializer(b"a_quantized", 3, (12, 40), a),
+	initializer(b"a_scale", 1, (12,), struct.pack("<12f", *sa)),
+	initializer(b"a_zero_point", 3, (12,), bytes(12)),
+	initializer(b"b_quantized", 2, (480,), b),
+	initializer(b"b_scale", 1, (), struct.pack("<f", *sb)),
+	initializer(b"b_zero_point", 2, (), bytes([131])),
+	node(b"a", axis), node(b"b")))
 END
 
 # key FILE: its line of a vector.
@@ -133,7 +255,7 @@ key() {
 if [ "${1-}" != pin ]; then
 	rm -f "$here"/good/range-*.hex "$here"/stream/*.hex
 	mkdir -p "$here/stream"
-	for n in model same text empty run swapped zip blocks; do
+	for n in model same text empty run swapped zip blocks casts quantised codes; do
 		for c in nano micro full; do
 			ml-diff -c $c $n.base $n.target >patch
 			{
@@ -214,7 +336,7 @@ fi
 
 # ===== what the encoder writes ==========================================
 
-for n in model same text empty run swapped zip blocks; do
+for n in model same text empty run swapped zip blocks casts quantised codes; do
 	for c in nano micro full; do
 		printf '%s  %s %s\n' "$(ml-diff -c $c $n.base $n.target |
 			sha256sum | cut -c 1-64)" "$n" $c
