@@ -1664,7 +1664,7 @@ def cast_all(src, image):
         types = src.u8()
         frm, to = types & 15, types >> 4
         if to == 11:
-            need(frm < 4, "unknown cast", 5)
+            need(frm < 4, "malformed cast")
             at += src.zigzag()
             made, n, some = gather(src, image, at, 1 << frm)
             out += made

@@ -150,7 +150,8 @@ def fuse(r, ts):
     for a in ts:
         for b in ts:
             if a is not b and a.dtype == b.dtype and a.values and b.values \
-                    and a.shape and a.shape[1:] == b.shape[1:]:
+                    and a.shape and b.shape \
+                    and a.shape[1:] == b.shape[1:]:
                 a.shape[0] += b.shape[0]
                 a.values += b.values
                 a.data += b.data
