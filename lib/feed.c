@@ -88,7 +88,8 @@ static int refused(struct ml_feed *f, int r, struct ml_diag *diag)
 			"record is damaged: its CRC-32 does not match");
 	if (r == ML_DEC_EVERSION)
 		return ml_fail_newer(diag, at,
-			"record with an unknown coder or element type");
+			"record with an unknown coder or element type, or "
+			"damage");
 	return ml_fail(diag, ml_dec_err(r), at, "malformed record");
 }
 

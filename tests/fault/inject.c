@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * inject CALLS N FAULT COMMAND...: runs the command and spoils the Nth system
- * call among CALLS (read,pread,write,close,fsync,rename,open,mkdir,unlink) on
- * which nothing of the program's start is counted: FAULT is an errno name (EIO,
- * ENOSPC, EINTR, ENOMEM, EACCES, EINVAL), or "short" to let a read or write
- * move half of its bytes, or KILL, TERM, INT or PIPE for that signal before the
- * call. With N followed by "+" all later ones fail, too.
+ * call among CALLS (read,pread,write,close,fsync,rename,open,mkdir,unlink,
+ * thread) on which nothing of the program's start is counted: FAULT is an errno
+ * name (EIO, ENOSPC, EINTR, ENOMEM, EACCES, EINVAL, EAGAIN), or "short" to let a
+ * read or write move half of its bytes, or KILL, TERM, INT or PIPE for that
+ * signal before the call. With N followed by "+" all later ones fail, too.
+ * Calls of all threads count.
  *
  * Done with ptrace, because stdio reaches the kernel by ways that a preloaded
  * library does not see. The status is the command's; 100: the fault was never
@@ -87,7 +88,8 @@ static void forget_call(pid_t pid, regs *r)
 	struct iovec v = {&none, sizeof(none)};
 
 	(void)r;
-	if (ptrace(PTRACE_SETREGSET, pid, (void *)NT_ARM_SYSTEM_CALL, &v))
+	if (ptrace(PTRACE_SETREGSET, pid, (void *)NT_ARM_SYSTEM_CALL, &v) &&
+		errno != ESRCH)
 		fail("system call");
 }
 #else
@@ -101,19 +103,25 @@ int main(void)
 }
 #else
 
-static void get(pid_t pid, regs *r)
+/* 0: it is being killed. */
+static int get(pid_t pid, regs *r)
 {
 	struct iovec v = {r, sizeof(*r)};
 
-	if (ptrace(PTRACE_GETREGSET, pid, (void *)NT_PRSTATUS, &v))
-		fail("registers");
+	if (ptrace(PTRACE_GETREGSET, pid, (void *)NT_PRSTATUS, &v)) {
+		if (errno != ESRCH)
+			fail("registers");
+		return 0;
+	}
+	return 1;
 }
 
 static void set(pid_t pid, regs *r)
 {
 	struct iovec v = {r, sizeof(*r)};
 
-	if (ptrace(PTRACE_SETREGSET, pid, (void *)NT_PRSTATUS, &v))
+	if (ptrace(PTRACE_SETREGSET, pid, (void *)NT_PRSTATUS, &v) &&
+		errno != ESRCH)
 		fail("registers");
 }
 
@@ -136,6 +144,13 @@ static const struct {
 		}},
 	{"open", {SYS_openat, -1, -1}},
 	{"close", {SYS_close, -1, -1}},
+	{"thread", {SYS_clone,
+#ifdef SYS_clone3
+		SYS_clone3,
+#else
+		-1,
+#endif
+		-1}},
 #ifdef SYS_mkdir
 	{"mkdir", {SYS_mkdirat, SYS_mkdir, -1}},
 	{"unlink", {SYS_unlinkat, SYS_unlink, SYS_rmdir}},
@@ -175,6 +190,7 @@ static int fault_by_name(const char *s)
 		int e;
 	} names[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EINTR", EINTR},
 		{"ENOMEM", ENOMEM}, {"EACCES", EACCES}, {"EINVAL", EINVAL},
+		{"EAGAIN", EAGAIN},
 		{"short", 0}, {"KILL", -SIGKILL}, {"TERM", -SIGTERM},
 		{"INT", -SIGINT}, {"PIPE", -SIGPIPE}};
 	size_t i;
@@ -188,23 +204,54 @@ static int fault_by_name(const char *s)
 
 /* ===== the command ====================================================== */
 
-static int next_stop(pid_t pid, int sig)
-{
-	int status;
+/* A thread, and where it is between the two stops of a call. */
+#define THREADS_MAX 64
+struct thread {
+	pid_t id; /* 0: free */
+	int inside; /* of a call */
+	int spoilt; /* what that call returns, or 0 */
+};
 
-	if (ptrace(PTRACE_SYSCALL, pid, NULL, (void *)(intptr_t)sig))
-		fail("ptrace");
-	if (waitpid(pid, &status, 0) != pid)
-		fail("waitpid");
-	return status;
+static struct thread threads[THREADS_MAX];
+
+static struct thread *find(pid_t id)
+{
+	struct thread *free = NULL;
+	int i;
+
+	for (i = 0; i < THREADS_MAX; i++) {
+		if (threads[i].id == id)
+			return &threads[i];
+		if (!threads[i].id && !free)
+			free = &threads[i];
+	}
+	if (!free)
+		fail("more threads than expected");
+	memset(free, 0, sizeof(*free));
+	free->id = id;
+	return free;
+}
+
+/* Whether it stopped on its way into a call. Threads begin on the way out of
+ * the one that made them, which they tell or not. */
+static int is_entry(pid_t id, const struct thread *t)
+{
+#ifdef PTRACE_GET_SYSCALL_INFO
+	struct __ptrace_syscall_info i;
+
+	if (ptrace(PTRACE_GET_SYSCALL_INFO, id, sizeof(i), &i) > 0)
+		return i.op == PTRACE_SYSCALL_INFO_ENTRY;
+#endif
+	return !t->inside;
 }
 
 int main(int argc, char **argv)
 {
 	unsigned long n, count = 0;
-	int status, error, sig = 0, started = 0, all, hit = 0, entry = 1;
+	int status, error, sig, started = 0, all, hit = 0;
+	struct thread *t;
+	pid_t pid, id;
 	char *end;
-	pid_t pid;
 	regs r;
 
 	if (argc < 5) {
@@ -228,28 +275,47 @@ int main(int argc, char **argv)
 	if (waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status))
 		return NO_TRACE;
 	if (ptrace(PTRACE_SETOPTIONS, pid, NULL,
-		(void *)(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)))
+		(void *)(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL |
+			PTRACE_O_TRACECLONE)))
 		fail("ptrace");
 
-	for (;;) {
-		status = next_stop(pid, sig);
+	for (id = pid, sig = 0;;) {
+		/* one that is being killed cannot go on, and need not */
+		if (ptrace(PTRACE_SYSCALL, id, NULL, (void *)(intptr_t)sig) &&
+			errno != ESRCH)
+			fail("ptrace");
 		sig = 0;
-		if (WIFEXITED(status)) {
-			if (WEXITSTATUS(status) == 0 && !hit)
-				return NOT_REACHED;
-			return WEXITSTATUS(status);
-		}
+		do {
+			id = waitpid(-1, &status, __WALL);
+			if (id < 0)
+				fail("waitpid");
+			t = find(id);
+			if (!WIFSTOPPED(status))
+				t->id = 0;
+		} while (!WIFSTOPPED(status) && id != pid);
 		if (WIFSIGNALED(status))
 			return 128 + WTERMSIG(status);
+		if (WIFEXITED(status))
+			return WEXITSTATUS(status) == 0 && !hit ? NOT_REACHED :
+				WEXITSTATUS(status);
 		if (WSTOPSIG(status) != (SIGTRAP | 0x80)) {
-			if (WSTOPSIG(status) != SIGTRAP)
+			/* SIGSTOP is how a thread begins */
+			if (WSTOPSIG(status) != SIGTRAP &&
+				WSTOPSIG(status) != SIGSTOP)
 				sig = WSTOPSIG(status);
 			continue;
 		}
-		entry = !entry;
-		if (entry)
-			continue; /* the way out of a call */
-		get(pid, &r);
+		t->inside = is_entry(id, t);
+		if (!get(id, &r))
+			continue;
+		if (!t->inside) { /* the way out of a call */
+			if (t->spoilt) {
+				set_result(&r, -t->spoilt);
+				set(id, &r);
+				t->spoilt = 0;
+			}
+			continue;
+		}
 		/* the loader is done when it hands back its memory map */
 		if (call_of(&r) == SYS_munmap)
 			started = 1;
@@ -262,26 +328,15 @@ int main(int argc, char **argv)
 		if (error == 0) {
 			if (arg_of(&r, 2) > 1) {
 				halve_count(&r);
-				set(pid, &r);
+				set(id, &r);
 			}
-			continue;
-		}
-		if (error < 0) {
+		} else if (error < 0) {
 			kill(pid, -error);
-			if (-error != SIGKILL)
-				continue;
-			waitpid(pid, &status, 0);
-			return 128 + SIGKILL;
+		} else {
+			forget_call(id, &r);
+			set(id, &r);
+			t->spoilt = error;
 		}
-		forget_call(pid, &r);
-		set(pid, &r);
-		status = next_stop(pid, 0);
-		entry = 1;
-		if (!WIFSTOPPED(status))
-			return NO_TRACE;
-		get(pid, &r);
-		set_result(&r, -error);
-		set(pid, &r);
 	}
 }
 #endif
