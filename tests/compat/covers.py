@@ -19,7 +19,9 @@ WANT = {
     'stream format 1', 'kind 1', 'kind 2', 'stream class 0',
     'stream class 1, coder 2', 'stream class 2, coder 1',
     'stream class 3, coder 1', 'stream class 3, coder 3', 'stream coder 0',
-    'stream page', 'stream class 1', 'stream class 2', 'stream class 3',
+    'cast to 0', 'cast to 1', 'cast to 2', 'cast to 4', 'cast to 5',
+    'cast to 6', 'cast to 7', 'cast to 8', 'cast to 9', 'cast to 10',
+    'cast to 11', 'stream page', 'stream class 1', 'stream class 2', 'stream class 3',
 } | {f'element type {i}' for i in range(42)} | {
     f'element type {i} of coder 2' for i in (53, 54, 55)} | {
     f'record {t}' for t in ('HEAD', 'WRAP', 'CAST', 'SPAN', 'DATA', 'BASE',
@@ -92,6 +94,22 @@ def plain(code, n, seen):
     assert not c.more()
 
 
+def casts(note, seen):
+    """A note of type 3, as far as it can be read without its factors."""
+    c = Bytes(note[1:])
+    for _ in range(c.varint()):
+        to = c.take(1)[0] >> 4
+        seen.add(f'cast to {to}')
+        if to > 7:
+            return
+        c.varint()
+        c.varint()
+        if to > 5:
+            c.varint()
+            c.varint()
+            c.take(4 * c.varint())
+
+
 def patch(data, seen):
     p, chain = Bytes(data), 0
     while p.more():
@@ -104,6 +122,8 @@ def patch(data, seen):
             p.take(4)
             if first & 15 == 15:
                 seen.add(f'note {code[0] if code else "of nothing"}')
+                if code[:1] == b'\3':
+                    casts(code, seen)
             else:
                 seen.add(f'class {cls}, coder {first & 15}')
             if first & 16:

@@ -62,6 +62,53 @@ open(sys.argv[1], "w").write("base: %s\ntarget: %s\n" % (
     base.hex(), target.hex()))
 END
 
+# and tensors that gained a sum of rank 2
+python3 - "$to" <<'END'
+import json, random, struct, sys
+
+N = 40
+rnd = random.Random(6)
+
+
+def bits(x):
+    return struct.unpack("<I", struct.pack("<f", x))[0]
+
+
+def bf16(x):
+    return (bits(x) + 0x7fff + (bits(x) >> 16 & 1)) >> 16
+
+
+def put(dtype, w):
+    if dtype == "BF16":
+        return struct.pack("<%dH" % len(w), *map(bf16, w))
+    return struct.pack("<%d%s" % (len(w), "f" if dtype == "F32" else "e"), *w)
+
+
+def get(dtype, b):
+    if dtype == "BF16":
+        return [struct.unpack("<f", struct.pack("<I", x << 16))[0]
+                for x in struct.unpack("<%dH" % (len(b) // 2), b)]
+    n = 4 if dtype == "F32" else 2
+    return struct.unpack("<%d%s" % (len(b) // n, "f" if n == 4 else "e"), b)
+
+
+def st(dtype, data):
+    head = json.dumps({"w": {"dtype": dtype, "shape": [N, N],
+                             "data_offsets": [0, len(data)]}}).encode()
+    return struct.pack("<Q", len(head)) + head + data
+
+
+u = [[rnd.gauss(0, 1) for _ in range(2)] for _ in range(N)]
+v = [[rnd.gauss(0, .01) for _ in range(2)] for _ in range(N)]
+for dtype in "F32", "F16", "BF16":
+    base = put(dtype, [rnd.gauss(0, .05) for _ in range(N * N)])
+    target = put(dtype, [a + sum(p * q for p, q in zip(u[i // N], v[i % N]))
+                         for i, a in enumerate(get(dtype, base))])
+    open("%s/pair-sum-%s.hex" % (sys.argv[1], dtype.lower()), "w").write(
+        "base: %s\ntarget: %s\n" % (st(dtype, base).hex(),
+                                    st(dtype, target).hex()))
+END
+
 # ----- patches ----------------------------------------------------------
 pair range-model-full
 d=("$dir/base" "$dir/target")
@@ -82,6 +129,10 @@ golden patch detached "key: $(tail -n 1 "$dir/pub")
 minisig: $(xxd -p "$dir/sig" | tr -d '\n')" <"$dir/p"
 pair pair-cast
 ml-diff "${d[@]}" | golden patch cast
+for t in f32 f16 bf16; do
+	pair pair-sum-$t
+	ml-diff "${d[@]}" | golden patch sum-$t
+done
 
 # ----- streams ----------------------------------------------------------
 streams() { # PAIR NAME CLASS...
