@@ -12,7 +12,7 @@
 #define UNITS 512 /* cast at a time */
 #define FROM_MAX (UNITS * 32 * 8)
 #define PIECES 4
-#define PIECE_MIN 1024
+#define PIECE_MIN 512
 #define PIECE_MAX (1u << 19)
 
 struct piece {

@@ -18,6 +18,7 @@
 #define SAMPLE 4096 /* and of the best then */
 #define TRIES 48 /* tensors looked at for one */
 #define COPIES 256 /* bytes, of a run that is found byte by byte */
+#define CHANNELS 12 /* different ones that are remembered */
 #define LOST 64 /* tensors in vain, until only names are followed */
 
 /* A tensor as a dense array of elements of 2^log bytes; of quantised blocks,
@@ -34,6 +35,8 @@ struct ml_layouts {
 	struct view *v; /* by count */
 	const struct view **name; /* by name */
 	size_t n;
+	uint64_t channels[CHANNELS]; /* numbers of them that kernels have */
+	size_t nchannels;
 	const struct ml_span *last; /* found last: the next is likely */
 	size_t hits, misses;
 	ml_recast *recast;
@@ -60,7 +63,8 @@ static int view_of(struct view *v, const struct ml_span *sp, int plain)
 	if (sp->kind != ML_TENSOR || sp->len < LEAST || !v->type)
 		return 0;
 	v->unit = ml_type_bytes(v->type);
-	v->blocks = v->type == 11 || v->unit > 8 || (v->unit & (v->unit - 1));
+	v->blocks = !plain && (v->type == 11 || v->unit > 8 ||
+		(v->unit & (v->unit - 1)));
 	while (v->log < 3 && !(v->unit >> v->log & 1))
 		v->log++;
 	for (i = 0; i < sp->rank; i++) {
@@ -74,7 +78,7 @@ static int view_of(struct view *v, const struct ml_span *sp, int plain)
 	}
 	if (v->rank == 0)
 		return 0;
-	if (v->blocks && !plain) {
+	if (v->blocks) {
 		if (sp->len % rows || sp->len / rows % v->unit)
 			return 0;
 		v->dim[v->rank - 1] = sp->len / rows >> v->log;
@@ -108,6 +112,18 @@ static int by_name(const void *pa, const void *pb)
 	return c ? c : (a->sp->off > b->sp->off) - (a->sp->off < b->sp->off);
 }
 
+/* Remembers how many channels a kernel makes: what comes of them may be taken
+ * flattened, with the channels outside or inside. */
+static void note_channels(struct ml_layouts *l, uint64_t n)
+{
+	size_t i;
+
+	for (i = 0; i < l->nchannels && l->channels[i] != n; i++)
+		;
+	if (i == l->nchannels && i < CHANNELS)
+		l->channels[l->nchannels++] = n;
+}
+
 int ml_layouts_new(struct ml_layouts **out, const struct ml_model *base,
 	struct ml_src *bsrc, struct ml_src *tsrc, struct ml_diag *diag)
 {
@@ -127,8 +143,14 @@ int ml_layouts_new(struct ml_layouts **out, const struct ml_model *base,
 	l->bsrc = bsrc;
 	l->tsrc = tsrc;
 	for (i = 0; i < base->nspan; i++)
-		if (view_of(&l->v[l->n], &base->span[i], 0))
-			l->n++;
+		if (view_of(&l->v[l->n], &base->span[i], 0)) {
+			const struct view *v = &l->v[l->n++];
+
+			if (v->rank > 2) {
+				note_channels(l, v->dim[0]);
+				note_channels(l, v->dim[v->rank - 1]);
+			}
+		}
 	qsort(l->v, l->n, sizeof(*l->v), by_count);
 	for (i = 0; i < l->n; i++)
 		l->name[i] = &l->v[i];
@@ -299,6 +321,37 @@ static int heads(struct ml_layouts *l, struct best *best,
 	return err;
 }
 
+/* A matrix that takes flattened images, pixels and channels the other way
+ * round; perhaps transposed as well. */
+static int flattened(struct ml_layouts *l, struct best *best,
+	const struct view *t, const struct view *b, struct ml_diag *diag)
+{
+	struct ml_gather g = {.rank = 3};
+	unsigned f, way, turned;
+	size_t i;
+	int err = ML_OK;
+
+	if (b->rank != 2 || t->rank != 2)
+		return ML_OK;
+	for (i = 0; !err && i < 8 * l->nchannels; i++) {
+		const uint64_t c = l->channels[i / 8];
+
+		way = i & 1; /* channels inside, in the base */
+		turned = i >> 1 & 1;
+		f = i >> 2 & 1; /* the dimension that is flattened */
+		if (t->dim[turned] != b->dim[0] || t->dim[!turned] !=
+			b->dim[1] || b->dim[f] % c || c == 1 ||
+			b->dim[f] == c)
+			continue;
+		g.dim[f ? 0 : 2] = b->dim[!f];
+		g.dim[f + way] = c;
+		g.dim[f + !way] = b->dim[f] / c;
+		ml_gather_order(g.order, 3, turned ? 5 : f ? 1 : 2);
+		err = try_one(l, best, b, &g, diag);
+	}
+	return err;
+}
+
 /* Whether b helps as it is; best->as_is then. */
 static int plain(struct ml_layouts *l, struct best *best,
 	const struct view *t, const struct view *b, struct ml_diag *diag)
@@ -324,8 +377,7 @@ static int clear(const struct best *best)
 }
 
 static int try_all(struct ml_layouts *l, struct best *best,
-	const struct view *t, const struct view *b, int own,
-	struct ml_diag *diag)
+	const struct view *t, const struct view *b, struct ml_diag *diag)
 {
 	int err = plain(l, best, t, b, diag);
 
@@ -333,9 +385,11 @@ static int try_all(struct ml_layouts *l, struct best *best,
 		return err;
 	if (!b->blocks)
 		err = orders(l, best, t, b, diag);
-	if (!err && own && !clear(best) && (t->sp->dtype == b->sp->dtype ||
+	if (!err && !clear(best) && (t->sp->dtype == b->sp->dtype ||
 		(!t->blocks && !b->blocks)))
 		err = heads(l, best, t, b, diag);
+	if (!err && !clear(best) && !t->blocks && !b->blocks)
+		err = flattened(l, best, t, b, diag);
 	return err;
 }
 
@@ -364,7 +418,7 @@ static int same_count(struct ml_layouts *l, struct best *best,
 	for (i = lower_name(l, t->sp); !err && i < l->n && tries++ < 8 &&
 		!ml_own_name_cmp(l->name[i]->sp, t->sp); i++)
 		if (l->name[i]->count == t->count)
-			err = try_all(l, best, t, l->name[i], 1, diag);
+			err = try_all(l, best, t, l->name[i], diag);
 	if (err || clear(best) || (l->misses >= LOST && !l->hits))
 		return err;
 	while (lo < hi) {
@@ -380,8 +434,7 @@ static int same_count(struct ml_layouts *l, struct best *best,
 			const int next = l->last && l->v[i].sp == l->last + 1;
 
 			if (next == !pass)
-				err = try_all(l, best, t, &l->v[i], next,
-					diag);
+				err = try_all(l, best, t, &l->v[i], diag);
 		}
 	return err;
 }
@@ -485,7 +538,7 @@ int ml_layouts_find(struct ml_layouts *l, const struct ml_span *sp,
 	if (!view_of(&t, sp, 0))
 		return ML_OK;
 	e = t;
-	if (t.blocks && to != ML_CAST_NONE && !view_of(&e, sp, 1))
+	if (t.blocks && (to == ML_CAST_NONE || !view_of(&e, sp, 1)))
 		e = t;
 	err = look_at(l, &best.probe, &t, t.sp->len / 3, PROBE, diag);
 	if (!err)

@@ -17,7 +17,10 @@
 #include "temp.h"
 
 #define CACHE 65536
-#define AHEAD 4096 /* read of it where nothing says that it goes on from there */
+/* Read of it where nothing says that it goes on from there; less of what has to
+ * be made. */
+#define AHEAD 4096
+#define AHEAD_MADE 512
 #define COPY 262144 /* bytes per read when spooling */
 
 struct ml_src {
@@ -289,6 +292,7 @@ static int read_at(struct ml_src *s, uint64_t off, uint8_t *b, size_t n,
 int ml_src_read(struct ml_src *s, uint64_t off, void *buf, size_t n,
 	struct ml_diag *diag)
 {
+	const size_t least = s->ops ? AHEAD_MADE : AHEAD;
 	uint64_t end;
 	size_t want;
 	int err;
@@ -305,9 +309,9 @@ int ml_src_read(struct ml_src *s, uint64_t off, void *buf, size_t n,
 		return read_at(s, off, buf, n, diag);
 	if (off < s->at || end > s->at + s->n) {
 		/* more and more while it goes on about where it ended */
-		s->ahead = off < s->at ||
-			off - s->at > s->n + AHEAD || !s->ahead ? AHEAD :
-			s->ahead < CACHE / 4 ? 4 * s->ahead : CACHE;
+		s->ahead = off < s->at || off - s->at > s->n + least ||
+			!s->ahead ? least : s->ahead < CACHE / 4 ?
+			4 * s->ahead : CACHE;
 		want = s->ahead < n ? n : s->ahead;
 		if (want > s->size - off)
 			want = (size_t)(s->size - off);

@@ -116,6 +116,12 @@ def models():
     pair("cast to Q8_0", "old.f16.gguf", "old.q8_0.gguf")
     pair("cast to Q4_0", "old.f16.gguf", "old.q4_0.gguf")
     pair("cast to int8", "old.f32.tflite", "old.int8.tflite")
+    subprocess.run([os.path.join(HERE, "gen/layout.py"), tmp], check=True)
+    for name in ("ohwi-tuned-i8", "channels-removed-tuned-i8"):
+        d = os.path.join(tmp, name)
+        pair("layout " + name, d + "/old", d + "/new")
+    pair("layout and cast", os.path.join(tmp, "transposed-f16-same-f32/old"),
+         os.path.join(tmp, "transposed-f16-same-f32/new"))
 
 
 def random_pairs():

@@ -44,10 +44,29 @@ cheap() {
 	cheap heads-swapped none-attention 280 2
 }
 
+@test "flattened with the channels inside" {
+	cheap flattened none-flat 250 2
+	cheap flattened-transposed none-flat 250 2
+}
+
 @test "the other way round, and another type" {
+	python3 "$ROOT/tests/gen/layout.py" "$D/old.f32.tflite" turned
+	for n in int8.tflite int8.onnx q8_0.gguf q4_0.gguf f16.gguf; do
+		ml-diff -q "$D/old.f32.tflite" "$D/old.$n" >p
+		like=$(size p)
+		ml-diff -q turned "$D/old.$n" >p
+		ml-apply -q turned <p | cmp - "$D/old.$n"
+		echo "$n: $(size p), like $like"
+		[ "$(size p)" -le $((like + 200)) ]
+	done
 	[ "$(made transposed-f16-same-f32)" -le 400 ]
 	# f16 of numbers that moved: 11 bits of them are left
 	[ "$(made transposed-f16-tuned-f32)" -le 100000 ]
+}
+
+@test "heads interleaved, under other names and cast" {
+	# as what a converter to GGUF does to q and k of a llama
+	[ "$(made heads-renamed-f16-same-f32)" -le 900 ]
 }
 
 @test "columns, rows and columns, channels removed" {
@@ -69,8 +88,8 @@ cheap() {
 	d=$LAYOUT/transposed-f16-tuned-f32
 	ml-diff -q "$d/old" "$d/new" | ml-info -b "$d/old" >out
 	grep -q ' < cast of f32, order 1,0 of block.0.up.weight' out
-	ml-diff -q "$d/old" "$d/new" | ml-info --json -b "$d/old" |
-		grep -q '"gather": *"order 1,0"'
+	ml-diff -q "$d/old" "$d/new" | ml-info --json -b "$d/old" >out
+	grep -q '"gather": *"order 1,0"' out
 	d=$LAYOUT/columns-removed-tuned-f32
 	ml-diff -q "$d/old" "$d/new" | ml-info -b "$d/old" >out
 	grep -q ' < indices of block.0.up.weight' out

@@ -4,12 +4,16 @@
 their tensors, DIR/KIND-VALUES-TYPE/{old,new}, where KIND is what became of the
 layout ("none" of it for comparison), VALUES is "same" or "tuned" (all numbers
 moved a little, as after a fine-tune), and TYPE f32 or i8.
+
+layout.py MODEL OUT: the tensors of a model as OUT, a safetensors file in which
+all matrices are the other way round and all names are others.
 """
 import array
 import json
 import os
 import random
 import struct
+import subprocess
 import sys
 
 OUT, IN = 160, 128
@@ -105,6 +109,12 @@ def conv():
     return {"conv.%d.weight" % i: fresh(32, 24, 3, 3) for i in range(6)}
 
 
+def flat():
+    ts = {"conv.weight": fresh(32, 8, 3, 3)}
+    ts.update(("fc.%d.weight" % i, fresh(OUT, IN)) for i in range(2))
+    return ts
+
+
 def attention():
     return {"layer.%d.%s_proj.weight" % (i, x): fresh(IN, IN)
             for i in range(3) for x in "qkvo"}
@@ -143,6 +153,16 @@ KINDS = {
         conv, lambda ts: renamed(ts, lambda t: t.order((2, 3, 1, 0)))),
     "heads-swapped": (attention, lambda ts: each(ts, lambda t: T(
         t.shape, t.split((4, 2, 16, IN)).order((0, 2, 1, 3)).v))),
+    "flattened": (flat, lambda ts: {k: t if len(t.shape) > 2 else T(
+        t.shape, t.split((OUT, 32, IN // 32)).order((0, 2, 1)).v)
+        for k, t in ts.items()}),
+    "flattened-transposed": (flat, lambda ts: {
+        k: t if len(t.shape) > 2 else T(
+            (IN, OUT), t.split((OUT, 32, IN // 32)).order((2, 1, 0)).v)
+        for k, t in ts.items()}),
+    "none-flat": (flat, lambda ts: ts),
+    "heads-renamed-f16": (attention, lambda ts: renamed(ts, lambda t: (T(
+        t.shape, t.split((4, 2, 16, IN)).order((0, 2, 1, 3)).v), "f16"))),
     "transposed-f16": (dense, lambda ts: each(
         ts, lambda t: (t.order((1, 0)), "f16"))),
     "rows-removed": (dense, lambda ts: each(
@@ -164,7 +184,22 @@ KINDS = {
 }
 
 
+def turned(model, to):
+    ls = json.loads(subprocess.check_output(["ml-ls", "--json", model]))
+    tensors = {}
+    with open(model, "rb") as f:
+        for t in ls["tensors"]:
+            f.seek(t["offset"])
+            v = array.array("f", f.read(t["bytes"]))
+            x = T(t["shape"], list(v))
+            tensors["k/" + t["name"]] = x.order((1, 0)) \
+                if len(x.shape) == 2 else x
+    write(to, tensors, "f32")
+
+
 def main():
+    if len(sys.argv) == 3:
+        return turned(*sys.argv[1:])
     to = sys.argv[1]
     for kind, (make, change) in KINDS.items():
         for values in ("same", "tuned"):
@@ -175,7 +210,7 @@ def main():
             if change is None:
                 old, new_ = fuse(old), ts
             for dtype in ("f32", "i8"):
-                if kind == "transposed-f16" and dtype == "i8":
+                if kind.endswith("-f16") and dtype == "i8":
                     continue
                 d = os.path.join(to, "%s-%s-%s" % (kind, values, dtype))
                 os.makedirs(d, exist_ok=True)
