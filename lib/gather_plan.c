@@ -18,8 +18,12 @@
 #define SAMPLE 4096 /* and of the best then */
 #define TRIES 48 /* tensors looked at for one */
 #define COPIES 256 /* bytes, of a run that is found byte by byte */
+/* Looks at tensors of other names: so many at first, one more for so many bytes
+ * of the target, and more for each that was found. */
+#define LOOKS 1500
+#define LOOK_EVERY 8192
+#define LOOKS_MORE 300
 #define CHANNELS 12 /* different ones that are remembered */
-#define LOST 64 /* tensors in vain, until only names are followed */
 
 /* A tensor as a dense array of elements of 2^log bytes; of quantised blocks,
  * the last dimension is in such pieces of a row. */
@@ -38,7 +42,8 @@ struct ml_layouts {
 	uint64_t channels[CHANNELS]; /* numbers of them that kernels have */
 	size_t nchannels;
 	const struct ml_span *last; /* found last: the next is likely */
-	size_t hits, misses;
+	uint64_t left; /* looks at tensors of other names */
+	int own; /* the tensor looked at has the same name */
 	ml_recast *recast;
 	void *arg;
 	uint8_t stage[ML_GATHER_STAGE];
@@ -142,6 +147,7 @@ int ml_layouts_new(struct ml_layouts **out, const struct ml_model *base,
 	}
 	l->bsrc = bsrc;
 	l->tsrc = tsrc;
+	l->left = LOOKS;
 	for (i = 0; i < base->nspan; i++)
 		if (view_of(&l->v[l->n], &base->span[i], 0)) {
 			const struct view *v = &l->v[l->n++];
@@ -259,7 +265,12 @@ static int try_one(struct ml_layouts *l, struct best *best,
 {
 	const struct ml_cast c = cast_of(g, b);
 	uint64_t bits;
-	int err = judge(l, &best->probe, b, &c, &bits, diag);
+	int err;
+
+	if (!l->own && !l->left)
+		return ML_OK;
+	l->left -= !l->own;
+	err = judge(l, &best->probe, b, &c, &bits, diag);
 
 	if (!err && bits < best->bits) {
 		best->bits = bits;
@@ -361,12 +372,17 @@ static int plain(struct ml_layouts *l, struct best *best,
 	uint64_t bits;
 	int err;
 
-	if (t->sp->dtype != b->sp->dtype || t->count != b->count)
+	if (t->sp->dtype != b->sp->dtype || t->count != b->count ||
+		(!l->own && !l->left))
 		return ML_OK;
+	l->left -= !l->own;
 	g.dim[0] = b->count;
 	c = cast_of(&g, b);
 	err = judge(l, &best->probe, b, &c, &bits, diag);
-	best->as_is |= !err && bits <= best->probe.alone / 4 * 3;
+	if (!err && bits <= best->probe.alone / 4 * 3) {
+		best->as_is = 1;
+		l->last = b->sp;
+	}
 	return err;
 }
 
@@ -415,11 +431,13 @@ static int same_count(struct ml_layouts *l, struct best *best,
 	size_t i, lo = 0, hi = l->n, mid, tries = 0;
 	int err = ML_OK, pass;
 
+	l->own = 1;
 	for (i = lower_name(l, t->sp); !err && i < l->n && tries++ < 8 &&
 		!ml_own_name_cmp(l->name[i]->sp, t->sp); i++)
 		if (l->name[i]->count == t->count)
 			err = try_all(l, best, t, l->name[i], diag);
-	if (err || clear(best) || (l->misses >= LOST && !l->hits))
+	l->own = 0;
+	if (err || clear(best))
 		return err;
 	while (lo < hi) {
 		mid = lo + (hi - lo) / 2;
@@ -429,8 +447,9 @@ static int same_count(struct ml_layouts *l, struct best *best,
 			hi = mid;
 	}
 	for (pass = 0; pass < 2; pass++)
-		for (i = lo, tries = 0; !err && !clear(best) && i < l->n &&
-			l->v[i].count == t->count && tries++ < TRIES; i++) {
+		for (i = lo, tries = 0; !err && !clear(best) && l->left &&
+			i < l->n && l->v[i].count == t->count &&
+			tries++ < TRIES; i++) {
 			const int next = l->last && l->v[i].sp == l->last + 1;
 
 			if (next == !pass)
@@ -535,6 +554,7 @@ int ml_layouts_find(struct ml_layouts *l, const struct ml_span *sp,
 	memset(f, 0, sizeof(*f));
 	l->recast = recast;
 	l->arg = arg;
+	l->left += sp->len / LOOK_EVERY;
 	if (!view_of(&t, sp, 0))
 		return ML_OK;
 	e = t;
@@ -562,7 +582,7 @@ int ml_layouts_find(struct ml_layouts *l, const struct ml_span *sp,
 		err = resized(l, &t, f, diag);
 	if (!err && f->c.gather)
 		l->last = f->b;
-	l->hits += f->c.gather != NULL;
-	l->misses += f->c.gather == NULL;
+	if (!err && f->c.gather)
+		l->left += LOOKS_MORE;
 	return err;
 }
