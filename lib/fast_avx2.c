@@ -4,7 +4,7 @@
  * kernels, as in fast_avx512.c. */
 #include "fast.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(ML_FAST_SCALAR)
 #include <immintrin.h>
 #include <string.h>
 

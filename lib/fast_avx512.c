@@ -4,7 +4,7 @@
  * elements, integers of 16 bits) is left to the scalar kernels. */
 #include "fast.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(ML_FAST_SCALAR)
 #include <immintrin.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# deps.sh [build|check|neon|demo|bench|steps]: installs what is missing on Debian.
-# Runs nothing, and needs neither network nor root, when nothing is missing.
+# deps.sh [build|check|neon|afl|valgrind|demo|bench|steps]: installs what is
+# missing on Debian. Runs nothing, and needs neither network nor root, when nothing is missing.
 set -eu
 
 build='gcc libc6-dev make pkg-config libssl-dev libdeflate-dev zlib1g-dev
@@ -15,9 +15,11 @@ check) want="$build bats jq mandoc shellcheck clang xxd zstd python3 minisign" ;
 demo) want="$build $demo" ;;
 bench) want="$build $demo hyperfine lz4 libzstd-dev liblz4-dev xxhash jq time python3" ;;
 neon) want="$build gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" ;;
+afl) want="$build clang afl++" ;;
+valgrind) want="$build valgrind xxd python3" ;;
 steps) want='python3-torch' ;;
 *)
-	echo "usage: deps.sh [build|check|neon|demo|bench|steps]" >&2
+	echo "usage: deps.sh [build|check|neon|afl|valgrind|demo|bench|steps]" >&2
 	exit 2
 	;;
 esac

@@ -29,7 +29,8 @@ static void node(const struct ml_pickle *p, uint32_t i)
 		break;
 	case ML_PK_OBJECT:
 		MUST(n->u.of.fn < p->nodes && n->u.of.state < p->nodes);
-		/* fall through */
+		MUST(n->u.of.args < p->nodes);
+		break;
 	case ML_PK_PERSID:
 		MUST(n->u.of.args < p->nodes);
 		break;
