@@ -49,6 +49,7 @@ static inline uint8_t *fuzz_copy(const uint8_t *data, size_t size)
 	uint8_t *p = malloc(size + 1);
 
 	MUST(p != NULL);
+	p[size] = 0; /* fmemopen(3) takes no buffer of no bytes */
 	if (size > 0)
 		memcpy(p, data, size);
 	return p;
