@@ -19,6 +19,8 @@
 #include "text.h"
 
 #define PIECE ML_BLOCK_OUT /* bytes of a tensor judged together */
+#define PACK (1u << 17) /* bytes of a piece by which its rows are judged */
+#define PACKED (PACK + ML_ROW_BYTES_MAX)
 #define MOVE 24 /* bits that a row costs which comes from elsewhere */
 #define TRIES 4 /* pieces of a tensor whose rows are looked for in vain */
 
@@ -135,27 +137,28 @@ static void told(const struct delta *d, uint64_t done)
 		d->opt->progress(d->opt->arg, done);
 }
 
-/* What a piece in d->t costs with the bases d->disp of its rows: those that
- * have one are put together, and their base bytes, and so are the others. */
+/* What a piece in d->t costs with the bases d->disp of its rows, by some of
+ * them: those that have a base are put together, and their base bytes, and so
+ * are the others. */
 static int rows_cost(struct delta *d, const struct ml_span *sp, uint64_t at,
 	size_t rows, uint64_t *bits, struct ml_diag *diag)
 {
-	const size_t len = ml_rows_len(sp);
+	const size_t len = ml_rows_len(sp), step = (rows * len - 1) / PACK + 1;
 	const unsigned type = ml_type_of(sp->dtype), unit = ml_type_bytes(type);
-	uint8_t *t = d->pack, *b = d->pack + PIECE, *rest = t + rows * len;
+	uint8_t *t = d->pack, *b = d->pack + PACKED, *rest = b;
+	uint64_t moves = 0;
 	size_t i, has = 0, none = 0;
 	int r = ML_OK;
 
-	*bits = 0;
-	for (i = 0; i < rows && !r; i++) {
+	for (i = 1; i < rows; i++)
+		moves += d->disp[i] != d->disp[i - 1];
+	for (i = 0; i < rows && !r; i += step) {
 		if (d->disp[i] == ML_ROWS_NONE) {
 			rest -= len;
 			memcpy(rest, d->t + i * len, len);
 			none++;
 			continue;
 		}
-		if (i && d->disp[i] != d->disp[i - 1])
-			*bits += MOVE;
 		memcpy(t + has * len, d->t + i * len, len);
 		r = ml_src_read(d->bsrc, sp->off + at + i * len +
 			(uint64_t)d->disp[i], b + has * len, len, diag);
@@ -163,10 +166,12 @@ static int rows_cost(struct delta *d, const struct ml_span *sp, uint64_t at,
 	}
 	if (r)
 		return r;
+	*bits = 0;
 	if (has && memcmp(t, b, has * len))
 		*bits += ml_cost_diff(type, b, t, has * len / unit);
 	if (none)
 		*bits += ml_cost_alone(type, rest, none * len / unit);
+	*bits = *bits * rows / (has + none) + moves * MOVE;
 	return ML_OK;
 }
 
@@ -312,7 +317,7 @@ int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 	if (!r)
 		r = ml_match_new(&d.match, base, bsrc, diag);
 	d.disp = malloc(PIECE / 32 * sizeof *d.disp);
-	d.pack = malloc(2 * PIECE);
+	d.pack = malloc(2 * PACKED);
 	if (!r && (!d.disp || !d.pack))
 		r = ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	/* in place rows from elsewhere are mostly gone */

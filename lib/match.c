@@ -20,7 +20,7 @@
 #define TRIES 24 /* of these, base positions compared */
 #define NIL UINT32_MAX
 #define PAGE 12 /* log2 of a base page */
-#define PAGES 512 /* of them kept, when the base is larger than all */
+#define PAGES 384 /* of them kept, when the base is larger than all */
 #define RING (ML_MATCH_WINDOW + ML_BLOCK_OUT)
 #define ML_STEPS 2048
 

@@ -16,8 +16,8 @@
 #define KEY_MIN 3 /* elements of a key, at least */
 #define LOOKS 8 /* rows compared for a key */
 #define BITS 16 /* log2 of the chains */
-#define ROWS_MAX (1u << 16) /* rows in an index; of more, some */
-#define INDEXES 4
+#define ROWS_MAX (1u << 15) /* rows in an index; of more, some */
+#define INDEXES 2
 #define WHOLE 4096 /* bytes of a row that are read at once */
 #define NIL UINT32_MAX
 

@@ -9,7 +9,7 @@
 
 struct ml_rows;
 
-/* Memory is at most about 8 MiB. */
+/* Memory is at most about 3 MiB. */
 int ml_rows_new(struct ml_rows **out, const struct ml_model *base,
 	struct ml_src *bsrc, struct ml_diag *diag);
 void ml_rows_free(struct ml_rows *r); /* NULL is allowed */
