@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Little-endian loads and stores, byte by byte, and sums and products of
- * hostile numbers that say when they overflow. */
+ * hostile numbers that say when they overflow; and how far bytes agree. */
 #ifndef ML_BYTES_H
 #define ML_BYTES_H
 
@@ -63,6 +63,22 @@ static inline int ml_mul_ok(uint64_t a, uint64_t b, uint64_t *out)
 {
 	*out = a * b;
 	return a == 0 || *out / a == b;
+}
+
+/* How many bytes of both are the same, from the first on. */
+static inline size_t ml_common(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	size_t i = 0;
+	uint64_t x;
+
+	for (; i + 8 <= n; i += 8) {
+		x = ml_load64(a + i) ^ ml_load64(b + i);
+		if (x)
+			return i + (size_t)__builtin_ctzll(x) / 8;
+	}
+	while (i < n && a[i] == b[i])
+		i++;
+	return i;
 }
 
 #endif

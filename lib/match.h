@@ -9,10 +9,7 @@
 
 struct ml_match;
 
-/* Indexes the base (NULL: none): skeleton spans at every byte, tensors as
- * densely as ML_MATCH_ENTRIES allows. Memory is at most about 40 MiB. */
-#define ML_MATCH_ENTRIES (1u << 21)
-#define ML_MATCH_WINDOW (1u << 20) /* farthest copy inside the target */
+/* Indexes the base (NULL: none). */
 int ml_match_new(struct ml_match **out, const struct ml_model *base,
 	struct ml_src *bsrc, struct ml_diag *diag);
 void ml_match_free(struct ml_match *m); /* NULL is allowed */
