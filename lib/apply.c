@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bytes.h"
+#include "cast.h"
 #include "crew.h"
 #include "fast.h"
 #include "feed.h"
@@ -44,7 +45,8 @@ static int io_base(void *ctx, ml_off off, uint8_t *dst, unsigned n)
 {
 	struct job *j = ctx;
 
-	j->p.err = ml_src_read(j->bsrc, off, dst, n, j->diag);
+	j->p.err = j->cast.made ? ml_cast_read(j->cast.made, off, dst, n,
+		j->diag) : ml_src_read(j->bsrc, off, dst, n, j->diag);
 	if (j->p.err == ML_ETRUNC)
 		j->p.err = ml_fail(j->diag, ML_EBASE, off,
 			"base became shorter while it was read");
@@ -320,8 +322,8 @@ static int decode(struct job *j, const struct ml_hdr *h, uint64_t body,
 	int err, done = 0;
 
 	if (j->p.psrc && j->t->threads > 1) {
-		err = ml_crew(j->p.psrc, body, h, j->bsrc, j->t->threads, &io,
-			&done, diag);
+		err = ml_crew(j->p.psrc, body, h, j->bsrc, j->cast.made,
+			j->t->threads, &io, &done, diag);
 		if (!err && done && j->p.body)
 			err = hash_body(j, body, diag);
 		if (err || done)

@@ -47,9 +47,13 @@ uint64_t ml_cast_param_bits(const struct ml_cast *c);
 uint32_t ml_cast_divide(uint32_t a, uint32_t b);
 
 /* The bytes of a source and behind them those of the casts, in order. Both
- * must outlive it. */
-int ml_cast_src(struct ml_src **out, struct ml_src *of,
-	const struct ml_casts *casts, struct ml_diag *diag);
+ * must outlive it. *made, unless NULL, lives as long as *out and is for who
+ * reads here and there: ml_cast_read makes little but what is asked for, where
+ * a struct ml_src would read ahead. */
+int ml_cast_src(struct ml_src **out, struct ml_cast_src **made,
+	struct ml_src *of, const struct ml_casts *casts, struct ml_diag *diag);
+int ml_cast_read(struct ml_cast_src *s, uint64_t off, uint8_t *to, size_t n,
+	struct ml_diag *diag);
 
 /* Appends a copy with its scales to casts that are owned; and frees them. */
 int ml_cast_add(struct ml_cast **list, size_t *n, const struct ml_cast *c,

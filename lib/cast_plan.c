@@ -140,7 +140,8 @@ int ml_cast_plan(struct ml_cast_base *out, const struct ml_model *base,
 	casts.c = out->c;
 	casts.n = out->n;
 	if (!err && out->n)
-		err = ml_cast_src(&out->src, bsrc, &casts, diag);
+		err = ml_cast_src(&out->src, &out->made, bsrc, &casts,
+			diag);
 	if (err)
 		ml_cast_base_free(out);
 	return err;
@@ -160,7 +161,7 @@ int ml_cast_known(struct ml_cast_base *out, struct ml_src *bsrc,
 	mine.c = out->c;
 	mine.n = out->n;
 	if (!err && out->n)
-		err = ml_cast_src(&out->src, bsrc, &mine, diag);
+		err = ml_cast_src(&out->src, &out->made, bsrc, &mine, diag);
 	if (err)
 		ml_cast_base_free(out);
 	return err;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Casts as a source: what they make, by offset. Nothing is kept but a few
- * pieces; a piece grows while it is read on from, so that what is made is
- * never much more than what is asked for. */
+ * pieces. A piece is first what was asked for and grows while it is read on
+ * from, so that what is made is never much more than that: a patch may ask for
+ * a byte here and a byte there. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,6 @@
 #define UNITS 512 /* cast at a time */
 #define FROM_MAX (UNITS * 32 * 8)
 #define PIECES 4
-#define PIECE_MIN 512
 #define PIECE_MAX (1u << 19)
 
 struct piece {
@@ -24,9 +24,9 @@ struct piece {
 	uint8_t *p;
 };
 
-struct cast_src {
+struct ml_cast_src {
 	struct ml_src *of;
-	uint64_t size; /* of it */
+	uint64_t size, all; /* of it; with what the casts make */
 	const struct ml_cast *c;
 	uint64_t *end; /* of each cast, counted from there */
 	size_t n;
@@ -38,7 +38,7 @@ struct cast_src {
 
 static void src_free(void *ctx)
 {
-	struct cast_src *s = ctx;
+	struct ml_cast_src *s = ctx;
 	size_t i;
 
 	for (i = 0; i < PIECES; i++)
@@ -48,11 +48,8 @@ static void src_free(void *ctx)
 	free(s);
 }
 
-static int src_read(void *ctx, uint64_t off, void *buf, size_t n,
-	struct ml_diag *diag);
-
 /* Units first to first + n of a cast. */
-static int make(struct cast_src *s, const struct ml_cast *c, uint64_t first,
+static int make(struct ml_cast_src *s, const struct ml_cast *c, uint64_t first,
 	uint64_t n, uint8_t *to, struct ml_diag *diag)
 {
 	const uint64_t each = ml_cast_from_len(c) / c->units;
@@ -73,7 +70,7 @@ static int make(struct cast_src *s, const struct ml_cast *c, uint64_t first,
 		/* what gathers made lies behind the image, and no deeper */
 		err = c->at < s->size ? ml_src_read(s->of,
 			c->at + first * each, s->from, (size_t)(k * each),
-			diag) : src_read(s, c->at + first * each, s->from,
+			diag) : ml_cast_read(s, c->at + first * each, s->from,
 			(size_t)(k * each), diag);
 		if (!err)
 			ml_cast_make(c, first, k, s->from, to);
@@ -82,7 +79,7 @@ static int make(struct cast_src *s, const struct ml_cast *c, uint64_t first,
 }
 
 /* The piece of cast i with its byte `at`, of which n are wanted. */
-static int get(struct cast_src *s, size_t i, uint64_t at, size_t n,
+static int get(struct ml_cast_src *s, size_t i, uint64_t at, size_t n,
 	struct piece **out, struct ml_diag *diag)
 {
 	const struct ml_cast *c = &s->c[i];
@@ -108,17 +105,17 @@ static int get(struct cast_src *s, size_t i, uint64_t at, size_t n,
 			break;
 	if (p == s->piece + PIECES) {
 		p = old; /* never NULL: casts of casts are one deep */
-		p->ahead = PIECE_MIN;
+		p->ahead = 0;
 	}
 	want = n > p->ahead ? n : p->ahead;
-	if (want > PIECE_MAX - 64)
-		want = PIECE_MAX - 64;
+	if (want > PIECE_MAX - 128)
+		want = PIECE_MAX - 128;
 	p->ahead = want < PIECE_MAX / 2 ? (size_t)want * 2 : PIECE_MAX;
 	if (!p->p)
 		p->p = malloc(PIECE_MAX);
 	if (!p->p)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
-	units = want / unit + 1;
+	units = (want + at % unit + unit - 1) / unit;
 	if (units > c->units - first)
 		units = c->units - first;
 	p->n = 0;
@@ -135,16 +132,17 @@ static int get(struct cast_src *s, size_t i, uint64_t at, size_t n,
 	return ML_OK;
 }
 
-static int src_read(void *ctx, uint64_t off, void *buf, size_t n,
+int ml_cast_read(struct ml_cast_src *s, uint64_t off, uint8_t *to, size_t n,
 	struct ml_diag *diag)
 {
-	struct cast_src *s = ctx;
-	uint8_t *to = buf;
 	struct piece *p = NULL;
 	uint64_t at;
 	size_t k, lo, hi, mid;
 	int err = ML_OK;
 
+	if (!ml_add_ok(off, n, &at) || at > s->all)
+		return ml_fail(diag, ML_ETRUNC, off,
+			"%zu bytes wanted behind the end of the base", n);
 	if (off < s->size) {
 		k = s->size - off < n ? (size_t)(s->size - off) : n;
 		err = ml_src_read(s->of, off, to, k, diag);
@@ -173,15 +171,24 @@ static int src_read(void *ctx, uint64_t off, void *buf, size_t n,
 	return err;
 }
 
-int ml_cast_src(struct ml_src **out, struct ml_src *of,
-	const struct ml_casts *casts, struct ml_diag *diag)
+static int src_read(void *ctx, uint64_t off, void *buf, size_t n,
+	struct ml_diag *diag)
+{
+	return ml_cast_read(ctx, off, buf, n, diag);
+}
+
+int ml_cast_src(struct ml_src **out, struct ml_cast_src **made,
+	struct ml_src *of, const struct ml_casts *casts, struct ml_diag *diag)
 {
 	static const struct ml_src_ops ops = {src_read, src_free};
-	struct cast_src *s = calloc(1, sizeof(*s));
+	struct ml_cast_src *s = calloc(1, sizeof(*s));
 	uint64_t end = 0;
 	size_t i;
+	int err;
 
 	*out = NULL;
+	if (made)
+		*made = NULL;
 	if (s)
 		s->end = malloc((casts->n + 1) * sizeof(*s->end));
 	if (!s || !s->end) {
@@ -194,5 +201,9 @@ int ml_cast_src(struct ml_src **out, struct ml_src *of,
 	s->n = casts->n;
 	for (i = 0; i < s->n; i++)
 		s->end[i] = end += ml_cast_len(&casts->c[i]);
-	return ml_src_made(out, s->size + end, &ops, s, diag);
+	s->all = s->size + end;
+	err = ml_src_made(out, s->all, &ops, s, diag);
+	if (!err && made)
+		*made = s;
+	return err;
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cast.h"
 #include "crew.h"
 #include "fast.h"
 #include "feed.h"
@@ -26,6 +27,7 @@ struct part {
 
 struct crew {
 	struct ml_src *psrc, *bsrc;
+	struct ml_cast_src *made; /* the base with its casts, or NULL */
 	const struct ml_hdr *h;
 	const struct ml_crew_io *io;
 	struct part *part; /* one more than there are: where all ends */
@@ -177,7 +179,13 @@ static int io_base(void *ctx, ml_off off, uint8_t *dst, unsigned n)
 {
 	struct worker *w = ctx;
 
-	w->feed->err = ml_src_read(w->bsrc, off, dst, n, &w->diag);
+	if (w->c->made) {
+		pthread_mutex_lock(&w->c->reading);
+		w->feed->err = ml_cast_read(w->c->made, off, dst, n, &w->diag);
+		pthread_mutex_unlock(&w->c->reading);
+	} else {
+		w->feed->err = ml_src_read(w->bsrc, off, dst, n, &w->diag);
+	}
 	if (w->feed->err == ML_ETRUNC)
 		w->feed->err = ml_fail(&w->diag, ML_EBASE, off,
 			"base became shorter while it was read");
@@ -323,7 +331,7 @@ static int worker_init(struct worker *w, struct crew *c, struct ml_diag *diag)
 	int err = share(&w->psrc, c->psrc, c, diag);
 
 	w->c = c;
-	if (!err && c->bsrc)
+	if (!err && c->bsrc && !c->made)
 		err = share(&w->bsrc, c->bsrc, c, diag);
 	if (err)
 		return err;
@@ -385,10 +393,11 @@ static int run(struct crew *c, int threads, struct ml_diag *diag)
 }
 
 int ml_crew(struct ml_src *psrc, uint64_t off, const struct ml_hdr *h,
-	struct ml_src *bsrc, int threads, const struct ml_crew_io *io,
-	int *done, struct ml_diag *diag)
+	struct ml_src *bsrc, struct ml_cast_src *made, int threads,
+	const struct ml_crew_io *io, int *done, struct ml_diag *diag)
 {
-	struct crew c = {.psrc = psrc, .bsrc = bsrc, .h = h, .io = io};
+	struct crew c = {.psrc = psrc, .bsrc = bsrc, .made = made, .h = h,
+		.io = io};
 	int err;
 
 	*done = 0;

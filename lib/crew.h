@@ -5,6 +5,7 @@
 
 #include "ml.h"
 
+struct ml_cast_src;
 struct ml_hdr;
 
 /* Where the target goes; called by one thread at a time, in order. */
@@ -19,11 +20,11 @@ struct ml_crew_io {
 };
 
 /* Decodes the body, which lies at `off`, by at most so many threads, the
- * caller's among them. What is written, and what goes wrong, does not depend
+ * caller's among them; the base is `made` unless that is NULL. What is written, and what goes wrong, does not depend
  * on their number. Each takes at most 16 MiB. *done 0: the patch has no parts
  * that stand alone, and nothing was done. */
 int ml_crew(struct ml_src *psrc, uint64_t off, const struct ml_hdr *h,
-	struct ml_src *bsrc, int threads, const struct ml_crew_io *io,
-	int *done, struct ml_diag *diag);
+	struct ml_src *bsrc, struct ml_cast_src *made, int threads,
+	const struct ml_crew_io *io, int *done, struct ml_diag *diag);
 
 #endif

@@ -566,6 +566,7 @@ int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 struct ml_cast_base {
 	struct ml_model m; /* spans and size */
 	struct ml_src *src; /* NULL: use the base as it was */
+	struct ml_cast_src *made; /* the same, for reading here and there */
 	struct ml_cast *c;
 	size_t n;
 	int threads; /* that ml_cast_plan may use; 0 is 1 */

@@ -152,7 +152,7 @@ static void against_slow(uint64_t size, unsigned rounds)
 		ml_gather_free(c.gather);
 		len = ml_cast_len(back);
 		casts.c = back;
-		CHECK(!ml_cast_src(&made, src, &casts, &diag));
+		CHECK(!ml_cast_src(&made, NULL, src, &casts, &diag));
 		CHECK(ml_src_size(made) == size + len);
 		part = malloc(len);
 		CHECK(!ml_src_read(made, size, part, len, &diag));
@@ -207,7 +207,7 @@ static void behind(void)
 	fflush(f);
 	CHECK(ml_cast_fit(c, 3, 48));
 	CHECK(!ml_src_fd(&src, fileno(f), &diag));
-	CHECK(!ml_cast_src(&made, src, &casts, &diag));
+	CHECK(!ml_cast_src(&made, NULL, src, &casts, &diag));
 	CHECK(!ml_src_read(made, 48, got, 48, &diag));
 	CHECK(memcmp(got, want, 48) == 0);
 	CHECK(!ml_src_read(made, 96, out, 24, &diag));
@@ -260,6 +260,55 @@ static void behind(void)
 	CHECK(!ml_cast_legal(c, 48));
 }
 
+/* A source whose byte at x is a hash of x, and that counts what it gives. */
+static uint8_t hashed(uint64_t x)
+{
+	return (uint8_t)(x * UINT64_C(0x9e3779b97f4a7c15) >> 56);
+}
+
+static int counting(void *ctx, uint64_t off, void *buf, size_t n,
+	struct ml_diag *d)
+{
+	uint8_t *to = buf;
+	size_t i;
+
+	(void)d;
+	*(uint64_t *)ctx += n;
+	for (i = 0; i < n; i++)
+		to[i] = hashed(off + i);
+	return ML_OK;
+}
+
+/* A patch that wants a byte here and a byte there of what a gather makes does
+ * not have much more made. */
+static void jumps(void)
+{
+	static const struct ml_src_ops ops = {counting, NULL};
+	enum { SIDE = 1024, JUMPS = 2000, EACH = 1024 };
+	struct ml_gather g = {.rank = 2, .order = {1, 0}, .dim = {SIDE, SIDE}};
+	struct ml_cast c = {.from = 0, .to = ML_C_GATHER, .units = SIDE * SIDE,
+		.gather = &g};
+	struct ml_casts casts = {&c, 1};
+	struct ml_cast_src *made;
+	struct ml_src *src, *all;
+	uint64_t count = 0, at;
+	uint8_t b;
+	unsigned i;
+
+	CHECK(!ml_src_made(&src, SIDE * SIDE, &ops, &count, &diag));
+	CHECK(!ml_cast_src(&all, &made, src, &casts, &diag));
+	for (i = 0; i < JUMPS; i++) {
+		at = rnd(SIDE * SIDE);
+		CHECK(!ml_cast_read(made, SIDE * SIDE + at, &b, 1, &diag));
+		CHECK(b == hashed(at % SIDE * SIDE + at / SIDE));
+	}
+	CHECK(count <= (uint64_t)JUMPS * EACH);
+	CHECK(ml_cast_read(made, 2 * SIDE * SIDE, &b, 1, &diag) == ML_ETRUNC);
+	CHECK(ml_cast_read(made, UINT64_MAX, &b, 1, &diag) == ML_ETRUNC);
+	ml_src_free(all);
+	ml_src_free(src);
+}
+
 /* Any byte anything: no harm. */
 static void spoilt(void)
 {
@@ -296,6 +345,7 @@ int main(void)
 	against_slow(4000, 300);
 	against_slow(3 << 20, 12);
 	behind();
+	jumps();
 	for (i = 0; i < 5; i++)
 		spoilt();
 	return 0;
