@@ -28,8 +28,10 @@ enum { CODER_NONE = 0, CODER_RANGE = 1, CODER_NANO = 2, CODER_FAST = 3,
 #endif
 #if ML_DEC_CLASS >= 2
 #define WINDOW(d) ((d)->hdr.window)
+#define PAGE(d) ((d)->hdr.page)
 #else
 #define WINDOW(d) ((d)->window)
+#define PAGE(d) ((d)->page)
 #endif
 
 #define GO_ON 100 /* work() wants to be called again at once */
@@ -510,10 +512,8 @@ static int nano_step(struct ml_dec *d)
 		if (desc->type >= ML_TYPE_KEPT && (desc == &s->desc[1] ||
 			ML_CAST_FROM(desc->type) > ML_CAST_BF16))
 			return ML_DEC_EVERSION;
-#if ML_DEC_CLASS >= 2
-		if (desc->type >= ML_TYPE_KEPT && d->hdr.page)
+		if (desc->type >= ML_TYPE_KEPT && PAGE(d))
 			return ML_DEC_EFORMAT;
-#endif
 #endif
 		return type_known(ml_type_made(desc->type)) ? GO_ON :
 			ML_DEC_EVERSION;
@@ -875,6 +875,9 @@ int ml_dec_feed(struct ml_dec *d, const uint8_t *in, size_t n, size_t *used)
 			d->target_size = d->hdr.target_size;
 			d->base_size = d->hdr.base_size;
 			d->window = d->hdr.window;
+#if ML_DEC_CASTS
+			d->page = d->hdr.page;
+#endif
 #endif
 			reset(d);
 			d->state = S_RECORD;

@@ -304,6 +304,9 @@ struct ml_dec {
 	uint8_t state, coder;
 	uint8_t carry_n;
 	int8_t err;
+#if ML_DEC_CLASS < 2 && ML_DEC_CASTS
+	uint8_t page; /* of hdr */
+#endif
 #if ML_DEC_CLASS >= 3
 	uint8_t block; /* what is done with a block */
 	uint8_t bytes[256]; /* of a block: base's, then target's */

@@ -192,8 +192,41 @@ static void hostile(const char *name)
 	}
 }
 
+/* The same patch as one in place: a field 83 and its flag more. */
+static void placed(void)
+{
+	static const uint8_t field[4] = { ML_EXT_PAGE, 2, 12, 0 };
+	struct ml_hdr h;
+	size_t end, i;
+	uint32_t crc;
+
+	CHECK(ml_hdr_parse(patch.p, patch.n, &h) > 0);
+	end = h.len - 4u;
+	memmove(patch.p + end + 4, patch.p + end, patch.n - end);
+	memcpy(patch.p + end, field, 4);
+	patch.n += 4;
+	patch.p[6] |= ML_HF_IN_PLACE;
+	/* the length, of a byte or two, which stay as many */
+	CHECK((patch.p[7] & 127) + 4 < 128);
+	patch.p[7] = (uint8_t)(patch.p[7] + 4);
+	end += 4;
+	crc = ml_dec_crc32(0, patch.p, end);
+	for (i = 0; i < 4; i++, crc >>= 8)
+		patch.p[end + i] = (uint8_t)crc;
+	CHECK(ml_hdr_parse(patch.p, patch.n, &h) > 0 && h.page == 12);
+}
+
 int main(void)
 {
+	load("model");
+	placed();
+	CHECK(drive(FILE_MAX, 64, 0) == ML_DEC_DONE);
+	load("casts"); /* whose base may be gone when they want it */
+	placed();
+	CHECK(drive(FILE_MAX, 64, 0) == ML_DEC_EFORMAT);
+	load("codes");
+	placed();
+	CHECK(drive(FILE_MAX, 64, 0) == ML_DEC_EFORMAT);
 	whole("model");
 	whole("casts");
 	whole("codes");
