@@ -133,5 +133,5 @@ $(B)/embedded/cortex-m4-signed/firmware.elf: $(SODIUM_ARM)/lib/libsodium.a \
 
 .PHONY: embedded embedded-size embedded-signed
 
-$(B)/tests/unit/test_flash $(B)/tests/unit/test_update: \
+$(B)/tests/unit/test_flash $(B)/tests/unit/test_stage $(B)/tests/unit/test_update: \
 	$(B)/embedded/flash/nor.o
