@@ -79,6 +79,13 @@ static int add_part(struct crew *c, uint64_t off, uint64_t pos,
 	return ML_OK;
 }
 
+static int is_ranged(const struct ml_record *r)
+{
+	const unsigned coder = r->coder & ML_RECORD_CODER;
+
+	return coder == ML_CODER_RANGE || coder == ML_CODER_NANO;
+}
+
 /* Only frames are looked at. Parts before records that are not range-coded are
  * as long in doubt as no range-coded one has followed. */
 static int find_parts(struct crew *c, uint64_t off, struct ml_diag *diag)
@@ -93,12 +100,11 @@ static int find_parts(struct crew *c, uint64_t off, struct ml_diag *diag)
 		err = ml_record_frame(c->psrc, &r, end, diag);
 		if (err)
 			break;
-		if ((r.coder & ML_RECORD_CODER) == ML_CODER_RANGE &&
-			!(r.coder & ML_RECORD_RESET))
+		if (is_ranged(&r) && !(r.coder & ML_RECORD_RESET))
 			c->n = sure;
 		else if (pos - c->part[c->n - 1].pos >= PART)
 			err = add_part(c, r.off, pos, diag);
-		if ((r.coder & ML_RECORD_CODER) == ML_CODER_RANGE)
+		if (is_ranged(&r))
 			sure = c->n;
 		if (r.n_out > c->h->target_image - pos) {
 			c->n = 1; /* who decodes will say what is wrong */

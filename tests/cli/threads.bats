@@ -44,6 +44,14 @@ same() {
 	done
 	same 0 ml-apply old patch
 	cmp out.1 new
+	ml-diff -q -T 1 -c nano old new >nano
+	ml-diff -q -T 3 -c nano old new >p
+	cmp p nano
+	same 0 ml-apply old nano
+	cmp out.1 new
+	ml-diff -q -T 3 -c nano --restart 1000000 old new >p
+	same 0 ml-apply old p
+	cmp out.1 new
 	cat patch back >chain
 	same 0 ml-apply old chain
 	cmp out.1 old
