@@ -101,8 +101,11 @@ tests-msan: $(B)/tests/msan.o
 # memcheck in front of each program; confined, it could not open its own files.
 # Of the AVX2 kernels it calls bytes unset, but they are the same whatever the
 # heap was filled with; so the scalar ones.
-VALGRIND = $(filter-out unit/test_update,$(UNIT:$(B)/tests/%=%)) fuzz vectors
-check-valgrind: ## unit tests, fuzz corpora and vectors under valgrind
+# What takes it more than some minutes is left out: tests/README.md says what.
+SLOW = $(addprefix unit/test_,update stage dec small reset wrap fast)
+VALGRIND = $(filter-out $(SLOW),$(UNIT:$(B)/tests/%=%)) \
+	$(filter-out fuzz/roundtrip,$(FUZZ:tests/fuzz/fuzz_%.c=fuzz/%)) compat
+check-valgrind: ## unit tests, corpora and golden files under valgrind
 	scripts/deps.sh valgrind
 	$(MAKE) all tests B=$(B)/valgrind CFLAGS="-O1 -g" SECCOMP= \
 		CPPFLAGS=-DML_FAST_SCALAR \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs a fuzz target over files, for builds without libFuzzer: each as it is,
- * cut short at every so many bytes, and with single bits flipped. After -e:
- * cut at every byte, every bit flipped, and at every byte numbers that are
- * near the ends of 32 and 64 bits, or where they stand. */
+ * cut short at every so many bytes, and with single bits flipped. After -w:
+ * only as it is. After -e: cut at every byte, every bit flipped, and at every
+ * byte numbers that are near the ends of 32 and 64 bits, or where they stand. */
 #include <stdio.h>
 
 #include "fuzz.h"
@@ -91,9 +91,10 @@ int main(int argc, char **argv)
 {
 	static uint8_t buf[1 << 20];
 	const int all = argc > 1 && strcmp(argv[1], "-e") == 0;
+	const int whole = argc > 1 && strcmp(argv[1], "-w") == 0;
 	int i;
 
-	for (i = 1 + all; i < argc; i++) {
+	for (i = 1 + (all || whole); i < argc; i++) {
 		FILE *f = fopen(argv[i], "rb");
 		size_t n;
 
@@ -106,6 +107,8 @@ int main(int argc, char **argv)
 		fclose(f);
 		if (all)
 			exhaust(buf, n);
+		else if (whole)
+			run(buf, n);
 		else
 			variants(buf, n);
 		printf("ok %s\n", argv[i]);
