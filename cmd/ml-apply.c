@@ -33,6 +33,7 @@ static const char usage[] =
 /* What the target's bytes go to: a file, a spool or nothing. */
 struct sink {
 	FILE *f;
+	int again; /* f can be read */
 	struct ml_src *spool;
 	struct progress *pr;
 	struct trust *trust; /* of a patch that arrives */
@@ -67,6 +68,30 @@ static int to_sink(
 	if (fwrite(p, 1, n, to->f) == n)
 		return ML_OK;
 	return ml_fail_errno(diag, "cannot write");
+}
+
+static int from_sink(
+	void *ctx, uint64_t off, uint8_t *p, size_t n, struct ml_diag *diag)
+{
+	struct sink *to = ctx;
+	ssize_t k;
+
+	if (to->spool)
+		return ml_src_read(to->spool, off, p, n, diag);
+	errno = 0;
+	if (fflush(to->f) == EOF)
+		return ml_fail_errno(diag, "cannot write");
+	for (; n; n -= (size_t)k, p += k, off += (uint64_t)k) {
+		k = pread(fileno(to->f), p, n, (off_t)off);
+		if (k < 0 && errno == EINTR)
+			k = 0;
+		else if (k < 0)
+			return ml_fail_errno(diag, "cannot read what was written");
+		else if (k == 0)
+			return ml_fail(diag, ML_EIO, off,
+				"what was written is gone");
+	}
+	return ML_OK;
 }
 
 static void tell(const struct ml_hdr *h, uint64_t off)
@@ -186,6 +211,8 @@ static int apply(struct ml_src *psrc, const struct chain *c,
 			err = ml_src_spool(&mid.spool, diag);
 			t.ctx = &mid;
 		}
+		if (i + 1 < c->n || out->spool || out->again)
+			t.read = from_sink;
 		if (!err)
 			err = ml_apply(psrc, &off, from, cls, &t, diag);
 		if (from != base)
@@ -283,6 +310,7 @@ int main(int argc, char **argv)
 	} else {
 		out_open(&out, target, 1);
 		sink.f = out.f;
+		sink.again = out.tmp != NULL;
 		if (stream && trust.keys.n && !out.tmp)
 			die(EX_USAGE, "'-s' with '-p' writes to a regular file "
 				"only: what has gone to another cannot be "
@@ -296,6 +324,8 @@ int main(int argc, char **argv)
 		struct ml_target t = {.write = to_sink, .ctx = &sink,
 			.accept = accept_header, .threads = sink.threads};
 
+		if (sink.spool || sink.again)
+			t.read = from_sink;
 		err = ml_apply_stream(from, base, cls, &t, &diag);
 	} else {
 		err = apply(psrc, &chain, base, cls, &sink, &diag);

@@ -173,6 +173,7 @@ static void diff(struct ml_packer *p, const struct side *old,
 	opt.arg = &pr;
 	opt.page = o->page;
 	opt.lead = lead;
+	opt.quick = o->level <= ML_LEVEL_FAST;
 	err = ml_zip_new(&zip, o->cls, &to_pack, &diag);
 	if (!err)
 		err = ml_zip_casts(zip, &casts, cast->src, old->model.size,
@@ -221,10 +222,10 @@ static int changed(const struct side *s)
 
 /* Refuses its own work when it is wrong. */
 static void prove(struct ml_packer *p, const struct ml_patch_info *info,
-	const struct side *old, const struct choices *o,
-	struct ml_proven *out)
+	const struct side *old, const struct side *new,
+	const struct choices *o, struct ml_proven *out)
 {
-	struct ml_proof how = {.base_known = old->stamped,
+	struct ml_proof how = {.again = new->src, .base_known = old->stamped,
 		.threads = o->threads, .progress = progress_told};
 	struct progress pr;
 	struct ml_diag diag;
@@ -279,7 +280,7 @@ static void make(struct ml_patch_info *info, const struct side *old,
 	}
 	if (err)
 		die_diag(new->path, err, &diag);
-	prove(p, info, old, o, out);
+	prove(p, info, old, new, o, out);
 	ml_pack_free(p);
 	ml_cast_base_free(&cast);
 }

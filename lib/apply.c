@@ -30,7 +30,7 @@ struct job {
 	uint64_t written;
 	uint64_t nring; /* size of the ring, 0: none */
 	uint8_t *ring; /* the last bytes of the target */
-	struct ml_src *spool; /* or all of it */
+	struct ml_src *spool; /* all of it, unless it can be read again */
 
 	void *arena;
 	struct ml_fast *fast; /* class full: for fast records */
@@ -58,13 +58,15 @@ static int look_back(void *ctx, uint64_t off, uint8_t *dst, size_t n,
 	struct ml_diag *diag)
 {
 	struct job *j = ctx;
+	const uint64_t far = j->written < j->nring ? 0 : j->written - j->nring;
 	size_t at, k;
 	int err;
 
-	if (!j->nring) {
-		err = j->spool ? ml_src_read(j->spool, off, dst, n, diag) :
-			j->t->read(j->t->ctx, off, dst, n, diag);
-		return err ? err : (int)n;
+	if (off < far) { /* farther back than the ring goes */
+		k = far - off < n ? (size_t)(far - off) : n;
+		err = j->spool ? ml_src_read(j->spool, off, dst, k, diag) :
+			j->t->read(j->t->ctx, off, dst, k, diag);
+		return err ? err : (int)k;
 	}
 	at = (size_t)(off % j->nring);
 	k = j->nring - at < n ? (size_t)(j->nring - at) : n;
@@ -258,12 +260,13 @@ static int prepare(struct job *j, const struct ml_hdr *h, struct ml_diag *diag)
 		err = ml_src_spool(&j->spool, diag);
 		if (err)
 			return err;
-	} else if (window && !again) {
-		j->ring = malloc((size_t)window);
+	}
+	if (window) {
+		j->nring = window < ML_WINDOW_MAX ? window : ML_WINDOW_MAX;
+		j->ring = malloc((size_t)j->nring);
 		if (!j->ring)
 			return ml_fail(diag, ML_ENOMEM, ML_NOWHERE,
 				"out of memory");
-		j->nring = window;
 	}
 	j->arena = malloc(arena);
 	j->buf = malloc(ML_FEED_BUF);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* All matches at a place, of base and window, shortest first. */
+/* All matches at a place: of base and window, and of the target far back. */
 #include "bytes.h"
 #include "cands.h"
 #include "ops.h"
@@ -80,6 +80,21 @@ static size_t of_window(const struct ml_cands *v, size_t i, size_t end,
 	return n;
 }
 
+static size_t from_far(const struct ml_cands *v, size_t i, size_t end,
+	struct ml_cand *c, size_t n)
+{
+	const uint64_t here = v->win->from + i;
+	const struct ml_dup_run *x = ml_dup_at(v->far, v->nfar, here);
+	uint64_t len;
+
+	if (x && x->at <= here) {
+		len = x->at + x->len - here;
+		found(c, &n, ML_OP_SELF, x->at - x->from, len < end - i ?
+			(size_t)len : end - i);
+	}
+	return n;
+}
+
 static size_t find_all(void *arg, size_t i, size_t end,
 	const struct ml_reps *reps, struct ml_cand *c)
 {
@@ -89,7 +104,8 @@ static size_t find_all(void *arg, size_t i, size_t end,
 	ml_window_index(v->win, i);
 	if (v->base)
 		n = of_base(v, i, end, reps, c, n);
-	return of_window(v, i, end, reps, c, n);
+	n = of_window(v, i, end, reps, c, n);
+	return from_far(v, i, end, c, n);
 }
 
 const struct ml_parse_ops ml_cands_ops = { find_all, base_byte };

@@ -3,6 +3,7 @@
 #ifndef ML_CANDS_H
 #define ML_CANDS_H
 
+#include "dup.h"
 #include "index.h"
 #include "parse.h"
 #include "window.h"
@@ -10,6 +11,8 @@
 struct ml_cands {
 	struct ml_index *base; /* NULL: none */
 	struct ml_window *win;
+	const struct ml_dup_run *far; /* that were in the target before */
+	size_t nfar;
 };
 
 /* Both take a struct ml_cands. */

@@ -9,6 +9,7 @@
 #include "blockbuf.h"
 #include "cast.h"
 #include "cost.h"
+#include "dup.h"
 #include "elem.h"
 #include "fast_delta.h"
 #include "gap.h"
@@ -22,6 +23,7 @@
 #define PACK (1u << 17) /* bytes of a piece by which its rows are judged */
 #define PACKED (PACK + ML_ROW_BYTES_MAX)
 #define MOVE 24 /* bits that a row costs which comes from elsewhere */
+#define AGAIN 96 /* bits that a run costs which was in the target before */
 #define TRIES 4 /* pieces of a tensor whose rows are looked for in vain */
 
 struct delta {
@@ -32,13 +34,16 @@ struct delta {
 	struct ml_match *match;
 	struct ml_blockbuf out;
 	struct ml_inplace *inplace; /* NULL: base bytes from anywhere */
+	struct ml_dup *dup;
+	const struct ml_dup_run *run; /* of the bytes in t */
+	size_t nrun;
 	struct ml_rows *rows;
 	int64_t *disp; /* of rows */
 	uint8_t *pack; /* rows put together, and their base bytes */
 	unsigned tries; /* pieces of the tensor whose rows may be looked for */
 	uint8_t *t, *b;
 	uint64_t bits, alone, copied; /* of the tensor, for the log */
-	uint64_t resid;
+	uint64_t resid, again;
 	uint64_t if_diff, if_alone; /* estimates: all coded one way, bits */
 };
 
@@ -81,10 +86,16 @@ static int by_itself(struct delta *d, unsigned type, const uint8_t *t,
 		diag);
 }
 
+/* What a piece costs which the base does not help much, else 0. */
+static uint64_t is_poor(uint64_t diff, uint64_t alone)
+{
+	return diff <= alone / 4 * 3 ? 0 : diff < alone ? diff : alone;
+}
+
 /* n bytes at t, whose base bytes, from offset at on, are at b. *poor, unless
  * NULL: if the base does not help much, nothing is done but to say what the
  * piece costs. */
-static int piece(struct delta *d, unsigned type, const uint8_t *t,
+static int with_base(struct delta *d, unsigned type, const uint8_t *t,
 	const uint8_t *b, uint64_t at, size_t n, int64_t disp,
 	uint64_t *poor, struct ml_diag *diag)
 {
@@ -102,10 +113,8 @@ static int piece(struct delta *d, unsigned type, const uint8_t *t,
 	}
 	diff = ml_cost_diff(type, b, t, n / unit);
 	alone = ml_cost_alone(type, t, n / unit);
-	if (poor && diff > alone / 4 * 3) {
-		*poor = diff < alone ? diff : alone;
+	if (poor && (*poor = is_poor(diff, alone)))
 		return ML_OK;
-	}
 	d->if_diff += diff;
 	d->if_alone += alone;
 	if (alone <= diff)
@@ -116,7 +125,7 @@ static int piece(struct delta *d, unsigned type, const uint8_t *t,
 	 * elements are equal. */
 	run = unit * (same * unit > n / 4 * 3 ? 1024 : 48);
 	for (i = 0; i < n; i = to) {
-		from = equal_run(t, d->b, i, n, unit, run, &to);
+		from = equal_run(t, b, i, n, unit, run, &to);
 		r = ML_OK;
 		if (from > i)
 			r = ml_diff_emit(type, b + i, t + i,
@@ -129,6 +138,101 @@ static int piece(struct delta *d, unsigned type, const uint8_t *t,
 			return r;
 	}
 	return ml_match_skip(d->match, t, n, disp, diag);
+}
+
+/* The part of a run in n bytes of the target from pos on, in whole units. */
+static size_t part_of(const struct ml_dup_run *x, uint64_t pos, size_t n,
+	size_t unit, size_t *from)
+{
+	uint64_t lo = x->at > pos ? x->at - pos : 0;
+	uint64_t hi = x->at + x->len - pos;
+
+	hi = hi < n ? hi : n;
+	lo = (lo + unit - 1) / unit * unit;
+	hi -= hi % unit;
+	*from = (size_t)lo;
+	return hi > lo ? (size_t)(hi - lo) : 0;
+}
+
+/* How many of n bytes from pos on were in the target before. */
+static size_t known(const struct delta *d, uint64_t pos, size_t n)
+{
+	const struct ml_dup_run *x = ml_dup_at(d->run, d->nrun, pos);
+	size_t sum = 0, from;
+
+	for (; x && x < d->run + d->nrun && x->at < pos + n; x++)
+		sum += part_of(x, pos, n, 1, &from);
+	return sum;
+}
+
+/* n bytes at t, which begin at pos, from i on: the first run of them that is
+ * better taken from the target than with the base bytes at b, which may be
+ * NULL, or alone; 0: none. */
+static size_t better(const struct delta *d, unsigned type, const uint8_t *t,
+	const uint8_t *b, uint64_t pos, size_t i, size_t n, size_t *from,
+	uint64_t *dist)
+{
+	const struct ml_dup_run *x = ml_dup_at(d->run, d->nrun, pos + i);
+	const size_t unit = ml_type_bytes(type);
+	uint64_t alone, diff;
+	size_t k;
+
+	for (; x && x < d->run + d->nrun && x->at < pos + n; x++) {
+		k = part_of(x, pos, n, unit, from);
+		if (!k || *from < i || (b && !memcmp(t + *from, b + *from, k)))
+			continue;
+		alone = ml_cost_alone(type, t + *from, k / unit);
+		diff = b ? ml_cost_diff(type, b + *from, t + *from, k / unit) :
+			alone;
+		*dist = x->at - x->from;
+		if ((diff < alone ? diff : alone) / 4 * 3 > AGAIN)
+			return k;
+	}
+	*from = n;
+	return 0;
+}
+
+/* A piece of a tensor, at pos in the target: what was there before, and all
+ * else with base bytes at b, or alone where it is NULL. */
+static int piece(struct delta *d, unsigned type, const uint8_t *t,
+	const uint8_t *b, uint64_t pos, size_t n, int64_t disp,
+	uint64_t *poor, struct ml_diag *diag)
+{
+	uint64_t dist, diff, alone;
+	size_t i, from = n, k = 0;
+	int r = ML_OK;
+
+	if (d->nrun && type)
+		k = better(d, type, t, b, pos, 0, n, &from, &dist);
+	if (!k)
+		return b ? with_base(d, type, t, b, pos + (uint64_t)disp, n,
+			disp, poor, diag) : by_itself(d, type, t, n, diag);
+	if (poor) {
+		diff = ml_cost_diff(type, b, t, n / ml_type_bytes(type));
+		alone = ml_cost_alone(type, t, n / ml_type_bytes(type));
+		*poor = is_poor(diff, alone);
+		if (*poor)
+			return ML_OK;
+	}
+	for (i = 0; i < n && !r; i = from + k) {
+		if (i)
+			k = better(d, type, t, b, pos, i, n, &from, &dist);
+		if (from > i)
+			r = b ? with_base(d, type, t + i, b + i, pos + i +
+				(uint64_t)disp, from - i, disp, NULL, diag) :
+				by_itself(d, type, t + i, from - i, diag);
+		if (r || !k)
+			continue;
+		r = ml_blockbuf_op(&d->out, ML_OP_SELF, 0, k, dist, NULL,
+			NULL, k, diag);
+		d->again += k;
+		d->bits += AGAIN;
+		if (!r && b)
+			r = ml_match_skip(d->match, t + from, k, disp, diag);
+		else if (!r)
+			ml_match_pass(d->match, t + from, k);
+	}
+	return r;
 }
 
 static void told(const struct delta *d, uint64_t done)
@@ -204,14 +308,15 @@ static int by_rows(struct delta *d, const struct ml_span *sp, uint64_t at,
 			;
 		k = (j - i) * len;
 		if (d->disp[i] == ML_ROWS_NONE) {
-			r = by_itself(d, type, d->t + i * len, k, diag);
+			r = piece(d, type, d->t + i * len, NULL, sp->off + at +
+				i * len, k, 0, NULL, diag);
 			continue;
 		}
 		from = sp->off + at + i * len + (uint64_t)d->disp[i];
 		r = ml_src_read(d->bsrc, from, d->b, k, diag);
 		if (!r)
-			r = piece(d, type, d->t + i * len, d->b, from, k,
-				d->disp[i], NULL, diag);
+			r = piece(d, type, d->t + i * len, d->b, sp->off + at +
+				i * len, k, d->disp[i], NULL, diag);
 	}
 	return r;
 }
@@ -226,7 +331,7 @@ static int span(struct delta *d, const struct ml_span *sp,
 	int64_t disp = base ? (int64_t)(base->off - sp->off) : 0;
 	uint64_t poor;
 	size_t n;
-	int r, done;
+	int r, done, rows;
 
 	if (both > sp->len)
 		both = sp->len;
@@ -238,22 +343,26 @@ static int span(struct delta *d, const struct ml_span *sp,
 			(row ? row : unit);
 		poor = 0;
 		r = ml_src_read(d->tsrc, sp->off + at, d->t, n, diag);
+		if (!r)
+			r = ml_dup_find(d->dup, sp->off + at, d->t, n, !at,
+				&d->run, &d->nrun, diag);
+		ml_match_far(d->match, d->run, type ? 0 : d->nrun);
+		rows = d->tries && known(d, sp->off + at, n) < n / 2;
 		if (!r && at < both) {
 			r = ml_src_read(d->bsrc, base->off + at, d->b, n, diag);
 			if (!r)
-				r = piece(d, type, d->t, d->b, base->off + at,
-					n, disp, d->tries ? &poor : NULL, diag);
-		} else if (!r && d->tries) {
+				r = piece(d, type, d->t, d->b, sp->off + at,
+					n, disp, rows ? &poor : NULL, diag);
+		} else if (!r && rows) {
 			poor = ml_cost_alone(type, d->t, n / unit);
 		}
 		done = !r && at < both && !poor;
-		if (!r && poor && d->tries && n % row == 0)
+		if (!r && poor && n % row == 0)
 			r = by_rows(d, sp, at, n, at < both ? disp :
 				ML_ROWS_NONE, poor, &done, diag);
 		if (!r && !done)
-			r = at < both ? piece(d, type, d->t, d->b,
-				base->off + at, n, disp, NULL, diag) :
-				by_itself(d, type, d->t, n, diag);
+			r = piece(d, type, d->t, at < both ? d->b : NULL,
+				sp->off + at, n, disp, NULL, diag);
 		if (r)
 			return r;
 		told(d, sp->off + at + n);
@@ -264,7 +373,8 @@ static int span(struct delta *d, const struct ml_span *sp,
 static void logged(const struct delta *d, const struct ml_span *sp,
 	const struct ml_span *base, const char *how)
 {
-	char name[128], from[128], type[ML_TYPE_TEXT], other[64] = "";
+	char name[128], from[128], type[ML_TYPE_TEXT], other[96] = "";
+	size_t k = 0;
 	char cast[ML_CAST_TEXT] = "";
 
 	if (!d->opt || !d->opt->log || sp->kind != ML_TENSOR)
@@ -274,9 +384,13 @@ static void logged(const struct delta *d, const struct ml_span *sp,
 			ml_cast_at(&d->opt->casts, base->off - d->opt->own),
 			d->opt->own);
 	if (d->if_diff) /* there was a choice */
-		snprintf(other, sizeof other, ", residual %llu, alone %llu",
+		k = (size_t)snprintf(other, sizeof other,
+			", residual %llu, alone %llu",
 			(unsigned long long)(d->if_diff / 8),
 			(unsigned long long)(d->if_alone / 8));
+	if (d->again)
+		snprintf(other + k, sizeof other - k, ", again %llu",
+			(unsigned long long)d->again);
 	fprintf(d->opt->log, "%s\t%llu bytes\tcopy %llu\tresidual %llu\t"
 		"alone %llu\testimate %llu%s\t%s\t%s%s%s%s%s\n",
 		ml_escape(name, sizeof name, sp->name, sp->name_len),
@@ -316,6 +430,9 @@ int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 		r = ml_align_new(&d.align, base, bsrc, diag);
 	if (!r)
 		r = ml_match_new(&d.match, base, bsrc, diag);
+	if (!r)
+		r = ml_dup_new(&d.dup, tsrc, target->size, opt && opt->quick,
+			diag);
 	d.disp = malloc(PIECE / 32 * sizeof *d.disp);
 	d.pack = malloc(2 * PACKED);
 	if (!r && (!d.disp || !d.pack))
@@ -330,7 +447,7 @@ int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 	}
 	for (i = 0; !r && i < target->nspan; i++) {
 		sp = &target->span[i];
-		d.bits = d.alone = d.copied = d.resid = 0;
+		d.bits = d.alone = d.copied = d.resid = d.again = 0;
 		d.if_diff = d.if_alone = 0;
 		r = ml_align_find(d.align, sp, tsrc, &from, &how, diag);
 		if (!r)
@@ -346,6 +463,7 @@ int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 		r = ml_inplace_end(d.inplace, diag);
 	ml_inplace_free(d.inplace);
 	ml_match_free(d.match);
+	ml_dup_free(d.dup);
 	ml_rows_free(d.rows);
 	free(d.disp);
 	free(d.pack);

@@ -101,6 +101,12 @@ void ml_match_page(struct ml_match *m, unsigned page, unsigned lead)
 	m->lead = (uint64_t)lead << page;
 }
 
+void ml_match_far(struct ml_match *m, const struct ml_dup_run *run, size_t n)
+{
+	m->at.far = run;
+	m->at.nfar = n;
+}
+
 static void moved(struct ml_match *m, int64_t disp)
 {
 	if (disp != m->disp[0]) {
@@ -114,9 +120,14 @@ int ml_match_skip(struct ml_match *m, const uint8_t *p, size_t n, int64_t disp,
 {
 	(void)diag;
 	moved(m, disp);
+	ml_match_pass(m, p, n);
+	return ML_OK;
+}
+
+void ml_match_pass(struct ml_match *m, const uint8_t *p, size_t n)
+{
 	m->described = 0; /* a tensor's took its place */
 	ml_window_skip(&m->win, p, n);
-	return ML_OK;
 }
 
 void ml_match_jump(struct ml_match *m, uint64_t n, int64_t disp)
@@ -174,6 +185,24 @@ static void try_base(struct ml_match *m, struct cand *best, int64_t disp,
 	consider(best, ML_OP_COPY, off, len, back, lit, price);
 }
 
+/* A run from far back, which may have begun before i. */
+static void try_far(struct ml_match *m, struct cand *best, size_t i,
+	size_t end, size_t lits, unsigned lit)
+{
+	const uint64_t here = m->win.from + i;
+	const struct ml_dup_run *x = ml_dup_at(m->at.far, m->at.nfar, here);
+	uint64_t len, dist;
+
+	if (!x || x->at > here)
+		return;
+	len = x->at + x->len - here;
+	dist = x->at - x->from;
+	consider(best, ML_OP_SELF, dist, len < end - i ? (size_t)len : end - i,
+		here - x->at < lits ? (size_t)(here - x->at) : lits, lit,
+		PRICE_OP + (dist == m->dist ? 0 : PRICE_NEW +
+		(int64_t)ml_bitlen(dist)));
+}
+
 /* The best match for win[i..end), with up to `lits` bytes before it that are
  * not coded yet. */
 static void find(struct ml_match *m, struct cand *best, size_t i, size_t end,
@@ -217,6 +246,7 @@ static void find(struct ml_match *m, struct cand *best, size_t i, size_t end,
 			consider(best, ML_OP_SELF, d, len, 0, lit, PRICE_OP +
 				PRICE_NEW + (int64_t)ml_bitlen(d));
 	}
+	try_far(m, best, i, end, lits, lit);
 }
 
 /* Cuts a match to whole elements counted from win[from]. */

@@ -5,6 +5,7 @@
 #ifndef ML_MATCH_H
 #define ML_MATCH_H
 
+#include "dup.h"
 #include "ml.h"
 
 struct ml_match;
@@ -19,12 +20,19 @@ void ml_match_page(struct ml_match *m, unsigned page, unsigned lead);
 /* Target bytes that are coded by other means, from the base at displacement
  * disp (base offset - target offset), so that later ones can be copied from
  * them. All bytes of the target pass in order through this
- * function or the next. */
+ * function or those below. */
 int ml_match_skip(struct ml_match *m, const uint8_t *p, size_t n, int64_t disp,
 	struct ml_diag *diag);
 
+/* The same without a base. */
+void ml_match_pass(struct ml_match *m, const uint8_t *p, size_t n);
+
 /* The same of bytes that nothing is to be copied from. */
 void ml_match_jump(struct ml_match *m, uint64_t n, int64_t disp);
+
+/* Runs that were in the target before, however far back, for the bytes that
+ * come next; they belong to the caller. n 0: none. */
+void ml_match_far(struct ml_match *m, const struct ml_dup_run *run, size_t n);
 
 /* Covers p[0..n), n <= ML_BLOCK_OUT, by operations that it gives to emit in
  * order. type: element type (ml_type_of) of the bytes; 0: unknown, and then

@@ -541,6 +541,9 @@ struct ml_delta_opt {
 	 * are used only as ml-patch(5), IN PLACE, allows it when the base was
 	 * moved up by `lead` pages. 0: anywhere. */
 	unsigned page, lead;
+	/* What the target has twice is found only where a tensor begins alike.
+	 */
+	int quick;
 	/* Not NULL: be fast. Tensors are looked for by name, type and size only
 	 * and given here with their base bytes (NULL: there are none), in
 	 * pieces of at most ML_BLOCK_OUT whose choice of coding is the
@@ -749,6 +752,7 @@ struct ml_proven {
 };
 struct ml_proof {
 	struct ml_src *target; /* NULL: only its digest is compared */
+	struct ml_src *again; /* the same, only to be copied from, or NULL */
 	int base_known; /* see struct ml_target */
 	int threads;
 	void (*progress)(void *arg, uint64_t done); /* may be NULL */
@@ -781,8 +785,9 @@ struct ml_target {
 	void *ctx;
 	int (*write)(void *ctx, const uint8_t *p, size_t n,
 		struct ml_diag *diag);
-	/* NULL: the last `window` bytes are kept in memory, at most
-	 * ML_WINDOW_MAX, else in a spool. */
+	/* Bytes that were written. The last `window` bytes are kept in memory,
+	 * at most ML_WINDOW_MAX; this is asked for those farther back. NULL:
+	 * then all goes to a spool as well. */
 	int (*read)(void *ctx, uint64_t off, uint8_t *p, size_t n,
 		struct ml_diag *diag);
 	/* Unless NULL, asked with the header p[0..h->len) before the base is

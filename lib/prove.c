@@ -79,6 +79,16 @@ static int compare(
 	return ML_OK;
 }
 
+/* What was written is there already; where it is not, the digest will tell. */
+static int there(
+	void *ctx, uint64_t off, uint8_t *p, size_t n, struct ml_diag *diag)
+{
+	const struct proof *pf = ctx;
+
+	return ml_src_read(pf->how->target ? pf->how->target : pf->how->again,
+		off, p, n, diag);
+}
+
 static int prove(struct ml_src *patch, struct ml_src *base, struct proof *pf,
 	struct ml_diag *diag)
 {
@@ -88,6 +98,8 @@ static int prove(struct ml_src *patch, struct ml_src *base, struct proof *pf,
 	uint64_t off = 0;
 	int err;
 
+	if (pf->how->target || pf->how->again)
+		t.read = there;
 	pf->buf = malloc(PIECE);
 	if (!pf->buf)
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
