@@ -147,6 +147,8 @@ int main(int argc, char **argv)
 	casts.c = cast.c;
 	casts.n = cast.n;
 	opt.casts = casts;
+	opt.crossed = cast.crossed;
+	opt.ncrossed = cast.ncrossed;
 	if (opt.page)
 		err = ml_delta_lead(&base.model, base.bytes, &target.model,
 			target.bytes, opt.page, &opt.lead, &diag);

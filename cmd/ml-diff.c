@@ -170,6 +170,8 @@ static void diff(struct ml_packer *p, const struct side *old,
 	opt.own = old->model.size;
 	opt.casts.c = cast->c;
 	opt.casts.n = cast->n;
+	opt.crossed = cast->crossed;
+	opt.ncrossed = cast->ncrossed;
 	opt.arg = &pr;
 	opt.page = o->page;
 	opt.lead = lead;

@@ -81,6 +81,44 @@ static inline struct ml_num ml_num_over(struct ml_num a, struct ml_num b)
 	return ml_num_round(a.neg ^ b.neg, q, a.e - 26 - b.e, r != 0);
 }
 
+static inline struct ml_num ml_num_plus(struct ml_num a, struct ml_num b)
+{
+	int64_t x, y;
+	int d;
+
+	if (!b.m)
+		return a;
+	if (!a.m)
+		return b;
+	if (a.e < b.e) {
+		const struct ml_num t = a;
+
+		a = b;
+		b = t;
+	}
+	d = a.e - b.e;
+	if (d > 38) /* too small to matter */
+		return a;
+	x = (int64_t)a.m << d;
+	y = b.m;
+	x = (a.neg ? -x : x) + (b.neg ? -y : y);
+	return ml_num_round(x < 0, (uint64_t)(x < 0 ? -x : x), b.e, 0);
+}
+
+/* a < b */
+static inline int ml_num_less(struct ml_num a, struct ml_num b)
+{
+	const int na = a.m && a.neg, nb = b.m && b.neg;
+
+	if (na != nb)
+		return na;
+	if (!a.m || !b.m)
+		return a.m ? na : b.m && !nb;
+	if (a.e != b.e)
+		return (a.e < b.e) != na;
+	return na ? a.m > b.m : a.m < b.m;
+}
+
 /* To a format of mb bits of mantissa and a bias, without its sign. */
 static inline unsigned ml_num_bits(struct ml_num x, unsigned mb, int bias,
 	unsigned top)

@@ -395,7 +395,9 @@ static int record(struct ml_dec *d, const uint8_t *start)
 /* Whether elements of a type can be made here. */
 static int type_known(unsigned type)
 {
-#if ML_DEC_CLASS >= 2
+#if ML_DEC_CLASS >= 3
+	return ml_type_crossed(type) ? ml_cross_known(type) : type < ML_NTYPE;
+#elif ML_DEC_CLASS >= 2
 	return type < ML_NTYPE;
 #else
 	return type < ML_NTYPE && (unsigned)ML_DEC_TYPES >> type & 1;
@@ -411,6 +413,14 @@ static int begin(struct ml_dec *d, unsigned op, unsigned type, ml_off n)
 #if ML_DEC_CASTS
 	unsigned from = unit;
 
+#if ML_DEC_CLASS >= 3
+	if (op >= ML_OP_DIFF && ml_type_crossed(type)) {
+		if (op == ML_OP_ALONE || d->hdr.page)
+			return ML_DEC_EFORMAT;
+		from = ml_type_base(type);
+		d->crossed = 0;
+	} else
+#endif
 	if (op == ML_OP_DIFF && type >= ML_TYPE_KEPT)
 		from = ML_CAST_FROM_BYTES(type) *
 			(ml_type_made(type) < ML_NSIMPLE ? 1 : 32);
@@ -424,7 +434,7 @@ static int begin(struct ml_dec *d, unsigned op, unsigned type, ml_off n)
 		n * unit > d->rec_out)
 		return ML_DEC_EFORMAT;
 	d->op = (uint8_t)op;
-	d->type = (uint8_t)type;
+	d->type = (uint16_t)type;
 	d->len = n * unit;
 	d->rec_out -= d->len;
 #if ML_DEC_CLASS >= 2

@@ -221,7 +221,8 @@ struct ml_state {
 	uint16_t scale_b, scale_t; /* last f16 of a DIFF: base's, target's */
 	uint32_t ratio; /* of both, when ratio_set */
 	uint8_t ratio_set;
-	uint8_t type, set, k0, c0, tz; /* the descriptor */
+	uint16_t type; /* the descriptor */
+	uint8_t set, k0, c0, tz;
 	uint8_t op; /* last op */
 	uint8_t k1, k2; /* classes of the last two elements */
 	uint8_t last; /* literal byte */
@@ -259,7 +260,7 @@ struct ml_nano {
 
 #if ML_DEC_CLASS >= 3
 #include "mlfast.h"
-#include "mlquant.h"
+#include "mlblock.h"
 #endif
 
 /* Caller-owned; its size may change, its contents are private but hdr. In a
@@ -300,7 +301,8 @@ struct ml_dec {
 	uint8_t nfrom, ncast; /* bytes of from: read, and left when cast */
 	uint8_t from[128]; /* a block that is cast */
 #endif
-	uint8_t op, type; /* of the operation */
+	uint8_t op; /* of the operation */
+	uint16_t type;
 	uint8_t state, coder;
 	uint8_t carry_n;
 	int8_t err;
@@ -311,6 +313,7 @@ struct ml_dec {
 	uint8_t block; /* what is done with a block */
 	uint8_t bytes[256]; /* of a block: base's, then target's */
 	struct ml_qblock blk;
+	uint16_t crossed; /* weights of st.mix->cross that are blocks already */
 	/* To be set after ml_dec_init: memory for records of coder 3, without
 	 * which they are refused with ML_DEC_ECLASS; and a faster
 	 * ml_dec_crc32 for payloads, or NULL. */

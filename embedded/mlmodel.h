@@ -29,6 +29,7 @@ struct ml_mixed {
 	struct ml_mix mix;
 	struct ml_text text;
 	struct ml_bytes bytes;
+	struct ml_cross cross; /* scratch for blocks from other types */
 };
 #endif
 
@@ -382,9 +383,22 @@ static inline unsigned model_op(ML_RC *rc, struct ml_state *s, unsigned op)
  * context where the classes begin to rise, trailing zero bits. */
 static inline void model_desc(ML_RC *rc, struct ml_state *s)
 {
+#if ML_DEC_CLASS >= 3
+	const unsigned kept = s->type & 255u;
+
+	if (ml_type_crossed(s->type))
+		s->type = ML_TYPE_CROSS;
+#endif
 	s->type = (uint8_t)rc_raw(rc, 6, s->type);
 	s->k1 = s->k2 = 0;
 #if ML_DEC_CLASS >= 3
+	if (s->type == ML_TYPE_CROSS && s->mix) {
+		s->type = (uint16_t)(ML_TYPE_CROSSED | rc_raw(rc, 8, kept));
+		s->set = (uint8_t)rc_raw(rc, 2, s->set);
+		s->e0 = s->c0 = 15;
+		s->k0 = s->tz = 0;
+		return;
+	}
 	if (s->type == ML_TYPE_MIXED && s->mix) {
 		struct ml_bytes *k = &s->mix->bytes;
 		unsigned n;

@@ -47,6 +47,24 @@ static const uint8_t ml_type_how[ML_NSIMPLE] = {
 #define ML_CAST_FROM(type) ((type) & 3u)
 #define ML_CAST_FROM_BYTES(type) ((type) & 3u ? 2u : 4u)
 
+/* Type 57 of coder 1, class full: blocks from weights of another type. With
+ * both it is kept as 256 + 16 * form + from, numbers as in mlcross.h. */
+#define ML_TYPE_CROSS 57
+#define ML_TYPE_CROSSED 256u
+#if ML_DEC_CLASS >= 3
+#define ML_CROSS_FORM(type) ((enum ml_bform)((type) >> 4 & 15))
+#define ML_CROSS_FROM(type) ((type) & 15u)
+#define ml_type_crossed(type) ((type) >= ML_TYPE_CROSSED)
+static inline int ml_cross_known(unsigned type)
+{
+	return ML_CROSS_FORM(type) < ML_NBFORM &&
+		ML_CROSS_FROM(type) < ML_X_NFROM &&
+		ML_CROSS_FROM(type) != ML_X_FORM + (type >> 4 & 15);
+}
+#else
+#define ml_type_crossed(type) 0
+#endif
+
 /* The type of the elements that are made, 255 for none; and the number that a
  * descriptor tells. */
 #if ML_DEC_CASTS
@@ -56,13 +74,14 @@ static inline unsigned ml_type_made(unsigned type)
 		7, 5, 6, 255, 36, 35, 255, 255, 1, 1, 255, 255
 	};
 
-	return type < ML_TYPE_KEPT ? type : to[(type - ML_TYPE_KEPT) >> 2];
+	return type < ML_TYPE_KEPT || ml_type_crossed(type) ? type :
+		to[(type - ML_TYPE_KEPT) >> 2];
 }
 
 static inline unsigned ml_type_told(unsigned type)
 {
 	return type < ML_TYPE_KEPT ? type :
-		ML_TYPE_CAST + ((type - ML_TYPE_KEPT) >> 4);
+		ml_type_crossed(type) ? ML_TYPE_CROSS : ML_TYPE_CAST + ((type - ML_TYPE_KEPT) >> 4);
 }
 #else
 #define ml_type_made(type) (type)
@@ -218,15 +237,33 @@ static inline void ml_swap(uint8_t *p, unsigned w, size_t n)
 		}
 }
 
-/* Bytes of one block of a type. */
+/* Bytes of one block of a type: of as many as it takes to be whole blocks of
+ * the base's, too. */
 static inline unsigned ml_type_bytes(unsigned type)
 {
 	unsigned i, n = 0;
 
+#if ML_DEC_CLASS >= 3
+	if (ml_type_crossed(type))
+		return ml_x_from_bytes(ML_X_FORM + ML_CROSS_FORM(type),
+			ml_x_weights(ML_CROSS_FORM(type),
+			ML_CROSS_FROM(type)));
+#endif
 	for (i = 0; i < ml_types[type].nfield; i++)
 		n += (unsigned)ml_types[type].f[i].n *
 			ml_kind_bytes[ml_types[type].f[i].kind];
 	return n;
+}
+
+/* Bytes of the base that belong to it. */
+static inline unsigned ml_type_base(unsigned type)
+{
+#if ML_DEC_CLASS >= 3
+	if (ml_type_crossed(type))
+		return ml_x_from_bytes(ML_CROSS_FROM(type), ml_x_weights(
+			ML_CROSS_FORM(type), ML_CROSS_FROM(type)));
+#endif
+	return ml_type_bytes(type);
 }
 
 /* ----- requantised codes ------------------------------------------------ */

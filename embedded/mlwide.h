@@ -244,27 +244,36 @@ enum { B_READ, B_DECODE, B_WRITE }; /* ml_dec.block */
  * come in, numbers are decoded, bytes go out, each as far as it gets. */
 static int run_blocks(struct ml_dec *d, int last)
 {
-	const enum ml_bform form = (enum ml_bform)(d->type - ML_TYPE_BLOCK);
-	const unsigned w = ml_type_bytes(d->type);
+	const int cross = ml_type_crossed(d->type);
+	const enum ml_bform form = cross ? ML_CROSS_FORM(d->type) :
+		(enum ml_bform)(d->type - ML_TYPE_BLOCK);
+	const unsigned w = ml_b_bytes(form), need = ml_type_base(d->type);
 	const int alone = d->op == ML_OP_ALONE;
+	uint8_t *from = cross ? d->st.mix->cross.raw : d->bytes;
 	struct ml_qblock *k = &d->blk;
 	unsigned n;
 	int r;
 
 	if (d->block == B_READ) {
-		while (!alone && d->ahead < w) {
+		while (!alone && !(cross && d->crossed) && d->ahead < need) {
 			r = d->io->base(d->io->ctx, d->arg + d->ahead,
-				d->bytes + d->ahead, w - d->ahead);
+				from + d->ahead, need - d->ahead);
 			if (r <= 0)
 				return r ? ML_DEC_EIO : ML_DEC_FULL;
 			d->ahead = (uint16_t)(d->ahead + r);
 		}
 		ml_qblock_begin(k, form, alone, d->st.avg);
-		if (!alone)
+		if (cross && !d->crossed)
+			ml_x_load(&d->st.mix->cross, ML_CROSS_FROM(d->type),
+				ml_x_weights(form, ML_CROSS_FROM(d->type)));
+		if (cross)
+			ml_qblock_cross(k, &d->st.mix->cross, d->crossed);
+		else if (!alone)
 			ml_qblock_bits(form, &k->b, d->bytes, 0);
 		d->block = B_DECODE;
 	}
 	if (d->block == B_DECODE) {
+		k->x = cross ? &d->st.mix->cross : NULL; /* d may have been moved */
 		for (r = ML_DEC_MORE; k->step < k->steps; r = GO_ON) {
 			if (d->rc.lim - d->rc.p < ML_DEC_LOOK && !last)
 				return r;
@@ -285,10 +294,18 @@ static int run_blocks(struct ml_dec *d, int last)
 	d->fill = (uint16_t)(d->fill + n);
 	d->tpos += n;
 	d->len -= n;
-	d->arg += alone ? 0 : n;
+	d->arg += alone || cross ? 0 : n;
 	if (d->ahead == w) {
 		d->block = B_READ;
 		d->ahead = 0;
+		if (cross)
+			d->crossed = (uint16_t)(d->crossed +
+				ml_b_weights(form));
+		if (cross && d->crossed ==
+			ml_x_weights(form, ML_CROSS_FROM(d->type))) {
+			d->crossed = 0;
+			d->arg += need;
+		}
 	}
 	return GO_ON;
 }
@@ -332,15 +349,17 @@ static int base_bytes(struct ml_dec *d, uint8_t *dst, unsigned n)
 /* Works on a DIFF or ALONE. */
 static int run_fields(struct ml_dec *d, int last)
 {
-	const struct ml_type *t = &ml_types[ml_type_made(d->type)];
 	const int alone = d->op == ML_OP_ALONE;
+	const struct ml_type *t;
 	int k;
 	unsigned kind, w, m, done;
 
 #if ML_DEC_CLASS >= 3
-	if (ml_type_block(d->type) && d->coder == CODER_RANGE)
+	if (ml_type_crossed(d->type) ||
+		(ml_type_block(d->type) && d->coder == CODER_RANGE))
 		return run_blocks(d, last);
 #endif
+	t = &ml_types[ml_type_made(d->type)];
 	kind = t->f[d->field].kind;
 	w = ml_kind_bytes[kind];
 	if (!d->fleft && (t->nfield > 1 || t->f[0].n > 1))

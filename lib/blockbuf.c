@@ -65,7 +65,8 @@ int ml_blockbuf_flush(struct ml_blockbuf *b, struct ml_diag *diag)
 	return b->flush(b->arg, &blk, diag);
 }
 
-/* Whether an operation goes on where the open one ends. */
+/* Whether an operation goes on where the open one ends; its units are of so
+ * many bytes of the base. */
 static int goes_on(const struct ml_blockbuf *b, unsigned op, unsigned type,
 	uint64_t at, unsigned unit)
 {
@@ -83,15 +84,18 @@ int ml_blockbuf_op(void *arg, unsigned op, unsigned type, uint64_t units,
 	struct ml_blockbuf *b = arg;
 	unsigned unit = op == ML_OP_DIFF || op == ML_OP_ALONE ?
 		ml_type_bytes(type) : 1;
+	const unsigned from = op == ML_OP_DIFF ? ml_type_base(type) : unit;
 	uint64_t k, room;
 	int r;
 
 	(void)bytes;
 	while (units) {
-		if (!goes_on(b, op, type, at, unit)) {
+		if (!goes_on(b, op, type, at, from)) {
 			close_op(b);
 			if (CODE_CAP - b->n < ML_OP_HEAD_MAX + unit ||
-				(data && ML_BLOCK_OUT - b->ndata < unit)) {
+				(data && ML_BLOCK_OUT - b->ndata < unit) ||
+				(op == ML_OP_DIFF &&
+				ML_BLOCK_OUT - b->nbase < from)) {
 				r = ml_blockbuf_flush(b, diag);
 				if (r)
 					return r;
@@ -111,6 +115,9 @@ int ml_blockbuf_op(void *arg, unsigned op, unsigned type, uint64_t units,
 				room = ML_BLOCK_OUT - b->ndata;
 			if (k > room / unit)
 				k = room / unit;
+			room = ML_BLOCK_OUT - b->nbase;
+			if (op == ML_OP_DIFF && k > room / from)
+				k = room / from;
 			if (!k) {
 				r = ml_blockbuf_flush(b, diag);
 				if (r)
@@ -123,12 +130,12 @@ int ml_blockbuf_op(void *arg, unsigned op, unsigned type, uint64_t units,
 			data += k * unit;
 		}
 		if (op == ML_OP_DIFF) {
-			memcpy(b->base + b->nbase, base, k * unit);
-			b->nbase += k * unit;
-			base += k * unit;
+			memcpy(b->base + b->nbase, base, k * from);
+			b->nbase += k * from;
+			base += k * from;
 		}
 		if (op == ML_OP_COPY || op == ML_OP_DIFF)
-			at += k * unit;
+			at += k * from;
 		if (op == ML_OP_SELF && at > b->window)
 			b->window = at;
 		b->units += k;

@@ -123,30 +123,6 @@ static uint32_t load(unsigned type, const uint8_t *p)
 
 /* ===== units ============================================================ */
 
-static struct ml_num plus(struct ml_num a, struct ml_num b)
-{
-	int64_t x, y;
-	int d;
-
-	if (!b.m)
-		return a;
-	if (!a.m)
-		return b;
-	if (a.e < b.e) {
-		const struct ml_num t = a;
-
-		a = b;
-		b = t;
-	}
-	d = a.e - b.e;
-	if (d > 38) /* too small to matter */
-		return a;
-	x = (int64_t)a.m << d;
-	y = b.m;
-	x = (a.neg ? -x : x) + (b.neg ? -y : y);
-	return ml_num_round(x < 0, (uint64_t)(x < 0 ? -x : x), b.e, 0);
-}
-
 /* An element with its share of a sum of low rank, as the bits of a f32. */
 static uint32_t summed(const struct ml_cast *c, uint64_t i, uint32_t v)
 {
@@ -159,7 +135,7 @@ static uint32_t summed(const struct ml_cast *c, uint64_t i, uint32_t v)
 	/* below 2^23 * 2^30 * 64 */
 	for (k = 0; k < c->rank; k++)
 		s += (int64_t)u[k] * ((int64_t)w[k] * (1 << c->drop[k]));
-	x = plus(ml_num_of(v), ml_num_round(s < 0, (uint64_t)(s < 0 ? -s : s),
+	x = ml_num_plus(ml_num_of(v), ml_num_round(s < 0, (uint64_t)(s < 0 ? -s : s),
 		c->exp, 0));
 	return (x.neg ? 0x80000000u : 0) | ml_num_bits(x, 23, 127, 255);
 }

@@ -12,7 +12,7 @@
 
 /* In this order, until one has something for a tensor. */
 static const struct ml_planner *const planners[] = {
-	&ml_plan_sum, &ml_plan_cast, &ml_plan_layout
+	&ml_plan_sum, &ml_plan_cast, &ml_plan_layout, &ml_plan_cross
 };
 #define NPLANNER (sizeof(planners) / sizeof(*planners))
 
@@ -69,6 +69,12 @@ uint64_t ml_plan_scaled(uint64_t bits, uint64_t sample, const struct ml_span *t)
 	return bits / sample * t->len + bits % sample * t->len / sample;
 }
 
+/* Whether the class has what a predictor makes. */
+static int able(const struct ml_plan *p, const struct ml_planner *l)
+{
+	return (!p->nano || l->nano) && (!p->micro || !l->full);
+}
+
 static int plan(struct ml_plan *p, void **ctx, struct ml_diag *diag)
 {
 	const struct ml_model *base = p->base;
@@ -84,7 +90,7 @@ static int plan(struct ml_plan *p, void **ctx, struct ml_diag *diag)
 			p->by_name[p->n++] = &base->span[i];
 	qsort(p->by_name, p->n, sizeof(*p->by_name), by_name);
 	for (k = 0; !err && k < NPLANNER; k++)
-		if (!p->nano || planners[k]->nano)
+		if (able(p, planners[k]))
 			err = planners[k]->begin(p, &ctx[k], diag);
 	for (i = 0; !err && i < p->target->nspan; i++) {
 		t = &p->target->span[i];
@@ -93,7 +99,7 @@ static int plan(struct ml_plan *p, void **ctx, struct ml_diag *diag)
 		had = p->out->n;
 		own = ml_plan_own(p, t);
 		for (k = 0; !err && k < NPLANNER && p->out->n == had; k++)
-			if (!p->nano || planners[k]->nano)
+			if (able(p, planners[k]))
 				err = planners[k]->find(
 					p, ctx[k], i, own, diag);
 	}
@@ -116,6 +122,7 @@ int ml_cast_plan(struct ml_cast_base *out, const struct ml_model *base,
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	p->out = out;
 	p->nano = cls == ML_NANO;
+	p->micro = cls == ML_MICRO;
 	p->threads = threads < 1 ? 1 : (size_t)threads;
 	p->base = base;
 	p->target = target;
@@ -172,5 +179,6 @@ void ml_cast_base_free(struct ml_cast_base *b)
 	ml_src_free(b->src);
 	ml_model_free(&b->m);
 	ml_cast_free(b->c, b->n);
+	free(b->crossed);
 	memset(b, 0, sizeof(*b));
 }

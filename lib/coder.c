@@ -206,7 +206,8 @@ static unsigned choose_set(struct ml_coder *c, unsigned key)
 static void choose(struct ml_coder *c, const struct ml_op_view *v,
 	const uint8_t *base, struct ml_state *d)
 {
-	const struct ml_type *t = &ml_types[v->type];
+	const struct ml_type *t = &ml_types[ml_type_crossed(v->type) ? 0 :
+		v->type];
 	unsigned kind = t->f[0].kind, w = ml_kind_bytes[kind], e;
 	unsigned eb = ml_kind_ebits[kind], bits = ml_kind_bits(kind);
 	int diff = v->op == ML_OP_DIFF;
@@ -216,10 +217,15 @@ static void choose(struct ml_coder *c, const struct ml_op_view *v,
 	size_t i, n = v->bytes / w;
 
 	memset(cnt, 0, sizeof cnt);
-	d->type = (uint8_t)v->type;
+	d->type = (uint16_t)v->type;
 	d->e0 = d->tz = d->k0 = 0;
 	d->c0 = 15;
-	d->set = (uint8_t)choose_set(c, v->type * 2 + !diff);
+	d->set = (uint8_t)choose_set(c, (ml_type_crossed(v->type) ?
+		ML_TYPE_CROSS : v->type) * 2 + !diff);
+	if (ml_type_crossed(v->type)) {
+		d->e0 = 15; /* as model_desc has it */
+		return;
+	}
 	for (i = 0; i < t->nfield; i++) {
 		e = diff ? ml_top_exponent(v->type, (unsigned)i, p, v->n) :
 			ml_best_exponent(v->type, (unsigned)i, p, v->n,
@@ -342,6 +348,36 @@ static void blocks(struct ml_coder *c, const struct ml_op_view *v,
 	}
 }
 
+/* The same from weights of another type. */
+static void crossed(struct ml_coder *c, const struct ml_op_view *v,
+	const uint8_t *base)
+{
+	const enum ml_bform form = ML_CROSS_FORM(v->type);
+	const unsigned from = ML_CROSS_FROM(v->type), w = ml_b_bytes(form);
+	const unsigned n = ml_x_weights(form, from);
+	struct ml_cross *x = &c->st.mix->cross;
+	const uint8_t *p = v->data, *end = p + v->bytes;
+	uint8_t t[256];
+	struct ml_qblock k;
+	unsigned i;
+
+	while (p < end) {
+		memcpy(x->raw, base, ml_type_base(v->type));
+		base += ml_type_base(v->type);
+		ml_x_load(x, from, n);
+		for (i = 0; i < n; i += ml_b_weights(form), p += w) {
+			if (c->rc.full)
+				return;
+			memcpy(t, p, w);
+			ml_qblock_begin(&k, form, 0, c->st.avg);
+			ml_qblock_cross(&k, x, i);
+			ml_qblock_bits(form, &k.t, t, 0);
+			while (k.step < k.steps)
+				model_block(&c->rc, &c->st, &k);
+		}
+	}
+}
+
 static void mixed(struct ml_coder *c, const struct ml_op_view *v,
 	const uint8_t *base, uint64_t tpos)
 {
@@ -358,12 +394,17 @@ static void mixed(struct ml_coder *c, const struct ml_op_view *v,
 static void elements(struct ml_coder *c, const struct ml_op_view *v,
 	const uint8_t *base)
 {
-	const struct ml_type *t = &ml_types[v->type];
+	const struct ml_type *t = &ml_types[ml_type_crossed(v->type) ? 0 :
+		v->type];
 	const uint8_t *p = v->data, *end = p + v->bytes;
 	struct rc_enc *rc = &c->rc;
 	struct ml_state *s = &c->st;
 	unsigned f = 0, j;
 
+	if (ml_type_crossed(v->type)) {
+		crossed(c, v, base);
+		return;
+	}
 	if (ml_type_block(v->type)) {
 		blocks(c, v, base);
 		return;
@@ -429,8 +470,11 @@ static void operation(struct ml_coder *c, const struct ml_op_view *v,
 	struct ml_op_view own = *v;
 	uint64_t i;
 
-	if (v->type >= ML_TYPE_BLOCK && !c->st.lay->block)
-		own.type = ml_plain_twin(v->type);
+	if (!c->st.lay->block) {
+		ml_op_uncross(&own);
+		if (own.type >= ML_TYPE_BLOCK)
+			own.type = ml_plain_twin(own.type);
+	}
 	if (v->op >= ML_OP_DIFF && v->type <= 1 && c->st.mix &&
 		c->mixed < MIX_MAX) {
 		own.type = ML_TYPE_MIXED;
@@ -481,15 +525,13 @@ int ml_coder_encode(struct ml_coder *c, const struct ml_block *b,
 		if (r)
 			return r;
 		if (v.bytes > b->n_out - made ||
-			(v.op == ML_OP_DIFF && v.bytes > nbase))
+			v.from > nbase)
 			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 				"operation exceeds its block");
 		if (!c->rc.full)
 			operation(c, &v, base, tpos + made);
-		if (v.op == ML_OP_DIFF) {
-			base += v.bytes;
-			nbase -= v.bytes;
-		}
+		base = v.from ? base + v.from : base;
+		nbase -= (size_t)v.from;
 		made += v.bytes;
 	}
 	if (made != b->n_out || nbase)

@@ -7,6 +7,7 @@
 #include "elem.h"
 
 #define SAMPLE 32768 /* elements looked at, at most */
+#define CROSSED 8192 /* of those that are searched for scales */
 
 uint32_t ml_log2(uint64_t v)
 {
@@ -187,15 +188,48 @@ static uint64_t cost_blocks(unsigned type, const uint8_t *b,
 	return total(&h, seen, units);
 }
 
+/* The same from weights of another type. */
+static uint64_t cost_crossed(unsigned type, const uint8_t *b,
+	const uint8_t *p, size_t units)
+{
+	const enum ml_bform form = ML_CROSS_FORM(type);
+	const unsigned n = ml_x_weights(form, ML_CROSS_FROM(type));
+	const unsigned w = ml_b_bytes(form), need = ml_type_base(type);
+	const size_t step = units * n > 2 * CROSSED ? units * n / CROSSED : 1;
+	size_t u, seen = 0;
+	uint8_t bytes[256];
+	struct ml_cross x;
+	struct ml_qblock k;
+	struct hist h;
+	unsigned i;
+
+	memset(&h, 0, sizeof h);
+	for (u = 0; u < units; u += step, seen++) {
+		memcpy(x.raw, b + u * need, need);
+		ml_x_load(&x, ML_CROSS_FROM(type), n);
+		for (i = 0; i < n; i += ml_b_weights(form)) {
+			memcpy(bytes, p + u * ml_type_bytes(type) +
+				i / ml_b_weights(form) * w, w);
+			ml_qblock_begin(&k, form, 0, 0);
+			ml_qblock_cross(&k, &x, i);
+			ml_qblock_bits(form, &k.t, bytes, 0);
+			one_block(&h, &k);
+		}
+	}
+	return total(&h, seen, units);
+}
+
 static uint64_t cost(unsigned type, const uint8_t *b, const uint8_t *p,
 	size_t units)
 {
-	const struct ml_type *t = &ml_types[type];
+	const struct ml_type *t = &ml_types[ml_type_crossed(type) ? 0 : type];
 	unsigned unit = ml_type_bytes(type), f, j, prev = 0, e0[4];
 	size_t step = 1, per = 0, u, at, seen = 0;
 	uint32_t ratio = 4096;
 	struct hist h;
 
+	if (ml_type_crossed(type))
+		return cost_crossed(type, b, p, units);
 	if (ml_type_block(type))
 		return cost_blocks(type, b, p, units);
 	memset(&h, 0, sizeof h);

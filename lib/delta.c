@@ -370,6 +370,84 @@ static int span(struct delta *d, const struct ml_span *sp,
 	return ML_OK;
 }
 
+/* The same of blocks from weights of another type, where that is better than
+ * what the base has of the same type. */
+static int crossed(struct delta *d, const struct ml_span *sp,
+	const struct ml_crossed *x, const struct ml_span *base,
+	struct ml_diag *diag)
+{
+	const size_t unit = ml_type_bytes(x->type);
+	const size_t need = ml_type_base(x->type);
+	const size_t most = PIECE / (need > unit ? need : unit);
+	const unsigned type = ml_type_of(sp->dtype);
+	uint64_t u, at, from, bits, alone;
+	size_t n, k;
+	int r = ML_OK;
+
+	for (u = 0; !r && u * unit < sp->len; u += k) {
+		at = u * unit;
+		from = x->from->off + u * need;
+		k = (sp->len - at) / unit < most ?
+			(size_t)((sp->len - at) / unit) : most;
+		n = k * unit;
+		r = ml_src_read(d->tsrc, sp->off + at, d->t, n, diag);
+		if (!r)
+			r = ml_src_read(d->bsrc, from, d->b, k * need, diag);
+		if (r)
+			break;
+		bits = ml_cost_diff(x->type, d->b, d->t, k);
+		if (base && at + n <= base->len) {
+			r = ml_src_read(d->bsrc, base->off + at, d->b, n, diag);
+			if (!r && ml_cost_diff(type, d->b, d->t,
+				n / ml_type_bytes(type)) < bits) {
+				r = piece(d, type, d->t, d->b, base->off + at,
+					n, (int64_t)(base->off - sp->off), NULL,
+					diag);
+				continue;
+			}
+			if (!r)
+				r = ml_src_read(d->bsrc, from, d->b, k * need,
+					diag);
+			if (r)
+				break;
+		}
+		alone = ml_cost_alone(type, d->t, n / ml_type_bytes(type));
+		d->if_diff += bits;
+		d->if_alone += alone;
+		if (alone <= bits) {
+			r = by_itself(d, type, d->t, n, diag);
+			continue;
+		}
+		d->bits += bits;
+		d->resid += n;
+		r = ml_blockbuf_op(&d->out, ML_OP_DIFF, x->type, k, from, d->t,
+			d->b, n, diag);
+		if (!r)
+			r = ml_match_skip(d->match, d->t, n, 0, diag);
+		told(d, sp->off + at + n);
+	}
+	return r;
+}
+
+/* The way that one goes, if any. */
+static const struct ml_crossed *crossed_at(const struct delta *d,
+	const struct ml_span *sp)
+{
+	size_t lo = 0, hi = d->opt ? d->opt->ncrossed : 0, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (d->opt->crossed[mid].target == sp->off &&
+			sp->kind == ML_TENSOR)
+			return &d->opt->crossed[mid];
+		if (d->opt->crossed[mid].target < sp->off)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
 static void logged(const struct delta *d, const struct ml_span *sp,
 	const struct ml_span *base, const char *how)
 {
@@ -408,6 +486,8 @@ int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 	struct ml_diag *diag)
 {
 	struct delta d;
+	char type[ML_TYPE_TEXT], other[ML_TYPE_TEXT + 8];
+	const struct ml_crossed *x;
 	const struct ml_span *sp, *from;
 	const char *how;
 	size_t i;
@@ -449,11 +529,19 @@ int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 		sp = &target->span[i];
 		d.bits = d.alone = d.copied = d.resid = d.again = 0;
 		d.if_diff = d.if_alone = 0;
+		x = crossed_at(&d, sp);
 		r = ml_align_find(d.align, sp, tsrc, &from, &how, diag);
 		if (!r)
 			r = next->span(next->ctx, sp, diag);
 		if (!r)
-			r = span(&d, sp, from, diag);
+			r = x ? crossed(&d, sp, x, from, diag) :
+				span(&d, sp, from, diag);
+		if (x) {
+			from = x->from;
+			snprintf(other, sizeof other, "from %s",
+				ml_type_text(type, from));
+			how = other;
+		}
 		if (!r)
 			logged(&d, sp, from, how);
 	}

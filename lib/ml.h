@@ -527,6 +527,14 @@ int ml_relay_block(struct ml_relay *r, const struct ml_block *b,
 	struct ml_diag *diag);
 int ml_relay_end(struct ml_relay *r, struct ml_diag *diag);
 
+/* A tensor of the target, by its offset, that follows from one of the base which
+ * is of another type: blocks of GGML from floats or from other blocks. */
+struct ml_crossed {
+	uint64_t target;
+	unsigned type; /* of operations, mltype.h */
+	const struct ml_span *from;
+};
+
 /* Residuals (ml-delta): sends every span of the target and then its plain
  * blocks. `base` may be NULL for a target coded alone. Progress, when not
  * NULL, is told the target bytes done. `log`, when not NULL, gets a line per
@@ -535,6 +543,8 @@ struct ml_delta_opt {
 	FILE *log;
 	uint64_t own; /* for the log: from here on the base is casts; or 0 */
 	struct ml_casts casts; /* these */
+	const struct ml_crossed *crossed; /* in order of offsets */
+	size_t ncrossed;
 	void (*progress)(void *arg, uint64_t done);
 	void *arg;
 	/* Log2 of a page, ML_PAGE_MIN to ML_PAGE_MAX of mldec.h: base bytes
@@ -572,6 +582,8 @@ struct ml_cast_base {
 	struct ml_cast_src *made; /* the same, for reading here and there */
 	struct ml_cast *c;
 	size_t n;
+	struct ml_crossed *crossed; /* of spans of the base; for ml_delta */
+	size_t ncrossed;
 	int threads; /* that ml_cast_plan may use; 0 is 1 */
 	int cls; /* whose casts it may use; 0 is full */
 };
@@ -645,6 +657,7 @@ struct ml_op_info {
 	const char *type; /* of residual and alone elements, else "" */
 	uint64_t target, bytes; /* what it makes */
 	uint64_t arg; /* base offset of copy and residual, distance of self */
+	uint64_t from; /* bytes there, which may be more or fewer than are made */
 	uint64_t cost; /* bytes of the block it took, in 1/256 */
 };
 /* Tells every operation of a block in order, without making anything. Blocks

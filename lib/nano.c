@@ -523,6 +523,10 @@ static int next(const struct ml_nanoenc *c, struct walk *w,
 		r = ml_op_read(&w->p, w->end, &w->left, diag);
 		if (r)
 			return r;
+		if (ml_type_crossed(w->left.type)) {
+			w->base += w->left.from;
+			ml_op_uncross(&w->left);
+		}
 	}
 	*v = w->left;
 	*base = w->base;
@@ -727,10 +731,10 @@ int ml_nano_encode(struct ml_nanoenc *c, const struct ml_block *b,
 		if (r)
 			return r;
 		if (v.bytes > b->n_out - made ||
-			(v.op == ML_OP_DIFF && v.bytes > nbase))
+			v.from > nbase)
 			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 				"operation exceeds its block");
-		nbase -= v.op == ML_OP_DIFF ? v.bytes : 0;
+		nbase -= (size_t)v.from;
 		made += v.bytes;
 	}
 	if (made != b->n_out || nbase)

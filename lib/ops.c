@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Plain operations: reading and writing them, and which element type of the
  * patch serves which dtype. */
+#include "elem.h"
 #include "ops.h"
 
 size_t ml_put_varint(uint8_t *dst, uint64_t v)
@@ -31,7 +32,7 @@ int ml_op_read(const uint8_t **p, const uint8_t *end, struct ml_op_view *v,
 	struct ml_diag *diag)
 {
 	const uint8_t *q = *p;
-	unsigned unit = 1;
+	unsigned unit = 1, from = 0;
 
 	v->type = 0;
 	v->arg = 0;
@@ -44,17 +45,22 @@ int ml_op_read(const uint8_t **p, const uint8_t *end, struct ml_op_view *v,
 		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 			"unknown operation %u", v->op);
 	if (v->op == ML_OP_DIFF || v->op == ML_OP_ALONE) {
-		if (q == end || *q >= ML_NTYPE)
+		v->type = q < end ? *q++ : ML_NTYPE;
+		if (v->type == ML_TYPE_CROSS && v->op == ML_OP_DIFF && q < end)
+			v->type = ML_TYPE_CROSSED | *q++;
+		if (ml_type_crossed(v->type) ? !ml_cross_known(v->type) :
+			v->type >= ML_NTYPE)
 			return ml_fail_newer(
 				diag, ML_NOWHERE, "unknown element type");
-		v->type = *q++;
 		unit = ml_type_bytes(v->type);
+		from = v->op == ML_OP_DIFF ? ml_type_base(v->type) : 0;
 	}
 	if (!get_varint(&q, end, &v->n) || !v->n ||
-		v->n > (UINT64_C(1) << 62) / unit)
+		v->n > (UINT64_C(1) << 62) / (from > unit ? from : unit))
 		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 			"bad length of an operation");
 	v->bytes = v->n * unit;
+	v->from = v->n * from;
 	if (v->op != ML_OP_LIT && v->op != ML_OP_ALONE &&
 		!get_varint(&q, end, &v->arg))
 		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
@@ -70,6 +76,16 @@ int ml_op_read(const uint8_t **p, const uint8_t *end, struct ml_op_view *v,
 	return ML_OK;
 }
 
+void ml_op_uncross(struct ml_op_view *v)
+{
+	if (!ml_type_crossed(v->type))
+		return;
+	v->op = ML_OP_ALONE;
+	v->type = ML_TYPE_BLOCK + ML_CROSS_FORM(v->type);
+	v->n = v->bytes / ml_type_bytes(v->type);
+	v->arg = v->from = 0;
+}
+
 size_t ml_op_head(uint8_t dst[ML_OP_HEAD_MAX], unsigned op, unsigned type,
 	uint64_t n, uint64_t arg)
 {
@@ -77,6 +93,8 @@ size_t ml_op_head(uint8_t dst[ML_OP_HEAD_MAX], unsigned op, unsigned type,
 
 	dst[k++] = (uint8_t)op;
 	if (op == ML_OP_DIFF || op == ML_OP_ALONE)
+		dst[k++] = (uint8_t)ml_type_told(type);
+	if (op == ML_OP_DIFF && ml_type_crossed(type))
 		dst[k++] = (uint8_t)type;
 	k += ml_put_varint(dst + k, n);
 	if (op != ML_OP_LIT && op != ML_OP_ALONE)

@@ -7,13 +7,14 @@
 #include "ml.h"
 #include "mltype.h"
 
-#define ML_OP_HEAD_MAX 22 /* bytes of an operation before its data */
+#define ML_OP_HEAD_MAX 23 /* bytes of an operation before its data */
 
 struct ml_op_view {
 	unsigned op; /* enum ml_op, never ML_OP_DESC */
 	unsigned type; /* of DIFF and ALONE, else 0 */
 	uint64_t n; /* units: bytes, or blocks of the type */
 	uint64_t bytes; /* of the target */
+	uint64_t from; /* bytes of the base of a DIFF, else 0 */
 	uint64_t arg; /* base offset of COPY and DIFF, distance of SELF */
 	const uint8_t *data; /* LIT, DIFF, ALONE: `bytes` bytes */
 	uint32_t scale; /* coder 2, a cast to codes: the bits of a f32, */
@@ -23,6 +24,10 @@ struct ml_op_view {
 /* Takes the operation at *p, which ends by `end`; moves *p behind it. */
 int ml_op_read(const uint8_t **p, const uint8_t *end, struct ml_op_view *v,
 	struct ml_diag *diag);
+
+/* One whose base is of another type, as those have it that do not know such:
+ * the elements alone. */
+void ml_op_uncross(struct ml_op_view *v);
 
 /* Writes the head of an operation; returns its length. n and arg < 2^63. */
 size_t ml_op_head(uint8_t dst[ML_OP_HEAD_MAX], unsigned op, unsigned type,

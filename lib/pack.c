@@ -90,8 +90,10 @@ static int read_op(const uint8_t **q, const uint8_t *end,
 {
 	const int err = ml_op_read(q, end, v, diag);
 
-	if (!err) /* what every decoder knows */
+	if (!err) { /* what every decoder knows */
+		ml_op_uncross(v);
 		v->type = ml_plain_twin(v->type);
+	}
 	if (!err && v->op == ML_OP_ALONE) {
 		v->op = ML_OP_LIT;
 		v->type = 0;

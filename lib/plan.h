@@ -21,6 +21,7 @@ struct ml_plan {
 	size_t n;
 	size_t threads;
 	int nano; /* only what class nano has */
+	int micro; /* nothing that only class full has */
 	uint64_t gain; /* estimated bits */
 	uint64_t bytes; /* that parameters take */
 	uint64_t numbers; /* in factors */
@@ -32,6 +33,7 @@ struct ml_plan {
 struct ml_planner {
 	const char *name;
 	int nano; /* class nano has it, too */
+	int full; /* class micro does not, not even as a list of casts */
 	/* What it keeps between tensors, in *ctx; end frees it, also after a
 	 * failure. */
 	int (*begin)(struct ml_plan *p, void **ctx, struct ml_diag *diag);
@@ -46,6 +48,7 @@ struct ml_planner {
 extern const struct ml_planner ml_plan_sum; /* a change of low rank */
 extern const struct ml_planner ml_plan_cast; /* another element type, scale */
 extern const struct ml_planner ml_plan_layout; /* another order, also cast */
+extern const struct ml_planner ml_plan_cross; /* blocks from other types */
 
 /* ===== for them ========================================================= */
 

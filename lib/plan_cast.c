@@ -227,4 +227,4 @@ static int find(struct ml_plan *p, void *ctx, size_t i,
 	return choose(p, ctx, t, own, diag);
 }
 
-const struct ml_planner ml_plan_cast = {"cast", 1, begin, end, find};
+const struct ml_planner ml_plan_cast = {"cast", 1, 0, begin, end, find};

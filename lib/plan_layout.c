@@ -94,4 +94,4 @@ static int begin(struct ml_plan *p, void **ctx, struct ml_diag *diag)
 	return ml_layouts_new(&l->of, p->base, p->bsrc, p->tsrc, diag);
 }
 
-const struct ml_planner ml_plan_layout = {"layout", 0, begin, end, find};
+const struct ml_planner ml_plan_layout = {"layout", 0, 0, begin, end, find};

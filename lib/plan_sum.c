@@ -123,4 +123,4 @@ static void end(void *ctx)
 	free(s);
 }
 
-const struct ml_planner ml_plan_sum = {"sum", 0, begin, end, find};
+const struct ml_planner ml_plan_sum = {"sum", 0, 0, begin, end, find};

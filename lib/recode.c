@@ -115,19 +115,19 @@ static int with_base(struct job *j, struct ml_block *b, struct ml_diag *diag)
 		if (!j->base)
 			return ml_fail(diag, ML_EBASE, ML_NOWHERE,
 				"residuals without their base values");
-		if (v.bytes > sizeof(j->more) - n)
+		if (v.from > sizeof(j->more) - n)
 			return ml_fail(diag, ML_ELIMIT, ML_NOWHERE,
 				"more residuals than a block may hold");
 		if (v.arg > ml_src_size(j->base) ||
-			v.bytes > ml_src_size(j->base) - v.arg)
+			v.from > ml_src_size(j->base) - v.arg)
 			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 				"residuals against bytes behind the base's "
 				"end");
 		err = ml_src_read(j->base, v.arg, j->more + n,
-			(size_t)v.bytes, diag);
+			(size_t)v.from, diag);
 		if (err)
 			return err;
-		n += (size_t)v.bytes;
+		n += (size_t)v.from;
 	}
 	b->base = j->more;
 	b->nbase = n;

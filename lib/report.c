@@ -152,7 +152,7 @@ static void spread(struct ml_part *r, int kind, const struct ml_op_info *o)
 	const struct ml_span *sp;
 	uint64_t left, k, part;
 
-	for (; bytes && r->at < r->m.nspan; bytes -= k, cost -= part, arg += k) {
+	for (; bytes && r->at < r->m.nspan; bytes -= k, cost -= part) {
 		struct ml_share *s = &r->span[r->at];
 		uint64_t made = 0;
 		int i;
@@ -174,6 +174,9 @@ static void spread(struct ml_part *r, int kind, const struct ml_op_info *o)
 			s->longest = k;
 			s->arg = arg;
 		}
+		/* where the base has more or fewer bytes than are made */
+		arg += o->from == o->bytes ? k : (uint64_t)((double)o->from *
+			(double)k / (double)o->bytes);
 		if (k == left)
 			r->at++;
 	}

@@ -112,10 +112,11 @@ static int head(struct ml_unzip *u, uint64_t left, struct ml_op_view *v,
 
 	while ((v->op = model_op(rc, s, 0)) == ML_OP_DESC) {
 		model_desc(rc, s);
-		if (s->type >= ML_NTYPE ||
+		if (ml_type_crossed(s->type) ? !ml_cross_known(s->type) :
+			s->type >= ML_NTYPE ||
 			(s->type >= ML_TYPE_BLOCK && !s->lay->block))
 			return ml_fail_newer(diag, ML_NOWHERE,
-				"element type %u", s->type);
+				"element type %u", ml_type_told(s->type));
 		if (rc->p == rc->lim && rc->code == 0)
 			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 				"block ends in descriptors");
@@ -128,7 +129,8 @@ static int head(struct ml_unzip *u, uint64_t left, struct ml_op_view *v,
 	v->arg = 0;
 	unit = v->type ? ml_type_bytes(v->type) : 1;
 	v->n = model_num(rc, s, kind[v->op], 0) + 1;
-	if (!v->n || v->n > left / unit)
+	if (!v->n || v->n > left / unit ||
+		(v->op == ML_OP_ALONE && ml_type_crossed(v->type)))
 		return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 			"operation exceeds its block");
 	v->bytes = v->n * unit;
@@ -361,6 +363,43 @@ static int cast_base(struct ml_unzip *u, unsigned type, uint64_t *at, size_t n,
 	return r;
 }
 
+/* Blocks from weights of another type, which go on without a base. */
+static int crossed(struct ml_unzip *u, const struct ml_op_view *v, int look,
+	struct ml_diag *diag)
+{
+	const enum ml_bform form = ML_CROSS_FORM(v->type);
+	const unsigned from = ML_CROSS_FROM(v->type), w = ml_b_bytes(form);
+	const unsigned n = ml_x_weights(form, from), need = ml_type_base(v->type);
+	struct ml_cross *x = &u->st.mix->cross;
+	uint64_t left, at = v->arg;
+	struct ml_qblock k;
+	size_t made;
+	unsigned i;
+	int r = ML_OK;
+
+	if (!u->bsrc)
+		return ml_fail(diag, ML_EBASE, ML_NOWHERE,
+			"residuals cannot be read without the base");
+	for (left = v->n; left && !r; left--, at += need) {
+		r = ml_src_read(u->bsrc, at, x->raw, need, diag);
+		if (r)
+			break;
+		ml_x_load(x, from, n);
+		for (made = 0, i = 0; i < n; i += ml_b_weights(form)) {
+			ml_qblock_begin(&k, form, 0, u->st.avg);
+			ml_qblock_cross(&k, x, i);
+			while (k.step < k.steps)
+				model_block(&u->rc, &u->st, &k);
+			ml_qblock_bits(form, &k.t, u->data + made, 1);
+			made += w;
+		}
+		if (!look)
+			r = ml_blockbuf_op(&u->buf, ML_OP_ALONE, ML_TYPE_BLOCK +
+				form, made / w, 0, u->data, NULL, made, diag);
+	}
+	return r;
+}
+
 /* Makes the operation in pieces and emits them, unless only looked at. */
 static int body(struct ml_unzip *u, const struct ml_op_view *v, int look,
 	struct ml_diag *diag)
@@ -375,6 +414,8 @@ static int body(struct ml_unzip *u, const struct ml_op_view *v, int look,
 		model_begin(&u->st, v->op, u->tpos);
 		model_made(&u->st, v->op, v->type, v->bytes, v->arg);
 	}
+	if (ml_type_crossed(v->type))
+		return crossed(u, v, look, diag);
 	if (v->op == ML_OP_COPY || v->op == ML_OP_SELF)
 		return look ? ML_OK : ml_blockbuf_op(&u->buf, v->op, 0, v->n,
 			v->arg, NULL, NULL, v->bytes, diag);
@@ -448,16 +489,29 @@ static void tell_op(const struct ml_unzip *u, const struct ml_op_view *v,
 		"q4_1 blocks", "q5_0 blocks", "q5_1 blocks",
 		/* 50 */ "q4_0 blocks", "q8_0 blocks", "i8 mixed"
 	};
+#define CROSSED(t) { t " of f32", t " of f16", t " of bf16", t " of q4_K", \
+	t " of q5_K", t " of q6_K", t " of q3_K", t " of q2_K", t " of q4_1", \
+	t " of q5_0", t " of q5_1", t " of q4_0", t " of q8_0" }
+	static const char *const crossed[ML_NBFORM][ML_X_NFROM] = {
+		CROSSED("q4_K"), CROSSED("q5_K"), CROSSED("q6_K"),
+		CROSSED("q3_K"), CROSSED("q2_K"), CROSSED("q4_1"),
+		CROSSED("q5_0"), CROSSED("q5_1"), CROSSED("q4_0"),
+		CROSSED("q8_0")
+	};
 
 	const unsigned k = v->type - ML_TYPE_KEPT;
 
 	o->op = name[v->op];
 	o->type = v->op != ML_OP_DIFF && v->op != ML_OP_ALONE ? "" :
 		v->type < ML_TYPE_KEPT ? type[v->type] :
+		ml_type_crossed(v->type) ? crossed[ML_CROSS_FORM(v->type)]
+		[ML_CROSS_FROM(v->type)] :
 		cast[3 * (k >> 4) + (k >> 2 & 3)][ML_CAST_FROM(k)];
 	o->target = u->tpos;
 	o->bytes = v->bytes;
 	o->arg = v->arg;
+	o->from = ml_type_crossed(v->type) ? v->n * ml_type_base(v->type) :
+		v->bytes;
 }
 
 /* What the coder has used of its input, in 1/256 byte. */
@@ -567,6 +621,14 @@ static int rebase(struct ml_unzip *u, const struct ml_block *b,
 		if (!u->bsrc)
 			return ml_fail(diag, ML_EBASE, ML_NOWHERE,
 				"residuals cannot be read without the base");
+		if (ml_type_crossed(v.type)) { /* it could not go on */
+			ml_op_uncross(&v);
+			r = ml_blockbuf_op(&u->buf, v.op, v.type, v.n, 0,
+				v.data, NULL, v.bytes, diag);
+			if (r)
+				return r;
+			continue;
+		}
 		unit = ml_type_bytes(v.type);
 		data = v.data;
 		for (n = v.bytes, at = v.arg; n; n -= k, at += k, data += k) {

@@ -133,14 +133,14 @@ static int fast(struct ml_zip *z, const struct ml_block *b,
 			}
 			if (!r)
 				r = add_fast(z, &in, v.bytes, diag);
-			part.base += part.nbase + (in.given ? v.bytes : 0);
+			part.base += part.nbase + v.from;
 			part.nbase = 0;
 			part.n_out = 0;
 			part.code = p;
 			continue;
 		}
 		part.n_out += v.bytes;
-		part.nbase += v.op == ML_OP_DIFF ? (size_t)v.bytes : 0;
+		part.nbase += (size_t)v.from;
 	}
 	part.n = (size_t)(p - part.code);
 	return !r && part.n ? range(z, &part, diag) : r;
@@ -239,6 +239,7 @@ static int gather(void *arg, unsigned op, unsigned type, uint64_t units,
 {
 	const unsigned unit = op == ML_OP_DIFF || op == ML_OP_ALONE ?
 		ml_type_bytes(type) : 1;
+	const unsigned from = op == ML_OP_DIFF ? ml_type_base(type) : unit;
 	struct ml_zip *z = arg;
 	uint64_t k, n, left;
 	int r = ML_OK;
@@ -256,9 +257,9 @@ static int gather(void *arg, unsigned op, unsigned type, uint64_t units,
 			(size_t)n, diag);
 		z->since += data ? n : 0;
 		data = data ? data + n : NULL;
-		base = base ? base + n : NULL;
+		base = base ? base + k * from : NULL;
 		if (op == ML_OP_COPY || op == ML_OP_DIFF)
-			at += n;
+			at += k * from;
 		z->made += n;
 		if (r || n < left || z->since < SINCE_MIN)
 			continue;
@@ -377,7 +378,7 @@ int ml_zip_block(struct ml_zip *z, const struct ml_block *b,
 			return r;
 		if (v.bytes > b->n_out - made)
 			break;
-		if (v.op == ML_OP_DIFF && v.bytes > nbase)
+		if (v.from > nbase)
 			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 				"residuals without their base values");
 		r = z->cast ? ml_nano_cast_op(z->cast, gather, z, v.op, v.type,
@@ -386,10 +387,8 @@ int ml_zip_block(struct ml_zip *z, const struct ml_block *b,
 			v.bytes, diag);
 		if (r)
 			return r;
-		if (v.op == ML_OP_DIFF) {
-			base += v.bytes;
-			nbase -= v.bytes;
-		}
+		base = v.from ? base + v.from : base;
+		nbase -= (size_t)v.from;
 		made += v.bytes;
 	}
 	if (made != b->n_out || p < end || nbase)

@@ -94,6 +94,7 @@ TYPES = [
     "f32", "f64",
 ]
 MIXED = 52
+CROSS = 57
 CASTS_OF_NANO = {53: (7, 5, 6), 54: (36, 35), 55: (1, 1)}
 BLOCK_TYPES = {42: 20, 43: 21, 44: 22, 45: 19, 46: 18, 47: 13, 48: 14,
                49: 15, 50: 35, 51: 36}
@@ -381,6 +382,15 @@ class Model(Coder):
     def descriptor(self):
         self.type = self.raw(6)
         self.k1 = self.k2 = 0
+        if self.type == CROSS and self.cls == 3:
+            self.source, form = self.raw(4), self.raw(4)
+            need(form < 10 and self.source < 13 and self.source != form + 3,
+                 "unknown type", 5)
+            self.form = 42 + form
+            self.set = self.raw(2)
+            self.e0 = self.c0 = 15
+            self.k0 = self.tz = 0
+            return
         if self.type == MIXED and self.cls == 3:
             self.e0 = 128 * self.raw(1)
             n = self.raw(4)
@@ -1275,6 +1285,11 @@ def ranged(t, model, payload, end):
             need(model.at < len(payload) + (1 << 16), "no end")
             continue
         n, type_ = model.count(op)
+        if type_ == CROSS:
+            need(op == 3 and not t.page, "not what this type is for")
+            at = None
+            cross(t, model, n, left)
+            continue
         unit = UNIT_LEN[type_]
         need(n * unit <= left, "wrong length")
         start = len(t.out)
@@ -1331,6 +1346,236 @@ def blocks(t, model, n, at):
             b = t.base[at:at + unit]
             at += unit
         t.out += r.read(b)
+
+
+class CrossReader(BlockReader):
+    """Blocks from weights of another type."""
+
+    FITTED = {42: (15, -10, 20), 43: (31, -5, 15), 46: (3, -5, 15)}
+
+    def floats(self, block, source):
+        """The weights of a block of the base, as (sign, rational)."""
+        b = CrossReader(self.m, source)
+        n = Numbers(source, block)
+        out = []
+        for i in range(b.runs * b.per):
+            s, a = b.weight(n, i // b.per)
+            x = r24((s * (n.codes[i] - b.zero) + a) * Fraction(1, 1 << 24))
+            out.append((x < 0, x))
+        return out
+
+    def runs_of(self, xs):
+        self.k, self.x, self.fits, self.best = [], [], [], []
+        for run in range(self.runs):
+            part = [x for _, x in xs[run * self.per:(run + 1) * self.per]]
+            top = max(abs(x) for x in part)
+            k = 0
+            if top:
+                while top * Fraction(2) ** -k < 1 << 19:
+                    k -= 1
+                while top * Fraction(2) ** -k >= 1 << 20:
+                    k += 1
+            v = [nearest(x * Fraction(2) ** -k) for x in part]
+            self.k.append(k)
+            self.x.append(v)
+            best, fits = 0, []
+            if self.type in self.FITTED:
+                best, fits = self.with_minimum(v, *self.FITTED[self.type])
+            elif self.type in (44, 45):
+                fits = [(self.of_peak(v), 0)]
+            self.best.append(best)
+            self.fits.append([(limit(s, 30), limit(m, 30)) for s, m in fits])
+
+    def with_minimum(self, v, top, first, last):
+        two = self.type == 46
+        lo = min(v + [0])
+        r = max(v) - lo
+        if r == 0:
+            return 0, [(0, 256 * lo)]
+        mean = math.isqrt(sum(x * x for x in v) // len(v))
+        w = [abs(x) >> 9 if two else abs(x) + mean >> 10 for x in v]
+        a, b = sum(w), sum(i * x for i, x in zip(w, v))
+        fits, errors = [], []
+        for t in range(-1, last + 1):
+            rate = (10 * top + (first + t if t >= 0 else 0) << 40) // (10 * r)
+            ls = [min(top, ((x - lo) * rate + (1 << 39)) >> 40) for x in v]
+            c = sum(i * q for i, q in zip(w, ls))
+            d = sum(i * q * q for i, q in zip(w, ls))
+            e = sum(i * q * x for i, q, x in zip(w, ls, v))
+            s, m = 256 * r // top, 256 * lo
+            if t >= 0:
+                det = a * d - c * c
+                if det <= 0:
+                    continue
+                least = d * b - c * e
+                if least > 0:
+                    s, m = quotient(256 * e, d), 0
+                else:
+                    s = quotient(256 * (a * e - b * c), det)
+                    m = quotient(256 * least, det)
+            z = [limit(quotient(s * q + m - 256 * x, 16), 22)
+                 for q, x in zip(ls, v)]
+            fits.append((s, m))
+            errors.append(sum(i * (abs(j) if two else j * j)
+                              for i, j in zip(w, z)))
+        return errors.index(min(errors)), fits
+
+    def of_peak(self, v):
+        """The scale of a run that has no minimum."""
+        peak = max(v, key=abs)
+        if peak == 0:
+            return 0
+        w = [x * x >> 27 for x in v]
+
+        def codes(rate, top):
+            return [max(-top, min(top - 1, x * rate + (1 << 39) >> 40))
+                    for x in v]
+
+        def sums(ls):
+            return (sum(i * x * q for i, x, q in zip(w, v, ls)),
+                    sum(i * q * q for i, q in zip(w, ls)))
+
+        def score(e, d):
+            return quotient(e, 4096) ** 2 // d if d > 0 else 0
+
+        if self.type == 44:
+            most, scale = -1, 0
+            for t in [0] + list(range(-9, 0)) + list(range(1, 10)):
+                e, d = sums(codes(quotient((-320 - t) << 40, 10 * peak), 32))
+                if d > 0 and score(e, d) > most:
+                    most, scale = score(e, d), quotient(256 * e, d)
+            return scale
+        ls = codes(quotient(-4 << 40, peak), 4)
+        e, d = sums(ls)
+        for _ in range(5):
+            changed = False
+            for i, x in enumerate(v):
+                e1, d1 = e - w[i] * x * ls[i], d - w[i] * ls[i] ** 2
+                if e1 <= 0:
+                    continue
+                q = max(-4, min(3, (2 * x * d1 + e1) // (2 * e1)))
+                if q == ls[i]:
+                    continue
+                e1, d1 = e1 + w[i] * x * q, d1 + w[i] * q * q
+                if d1 > 0 and score(e1, d1) > score(e, d):
+                    ls[i], e, d, changed = q, e1, d1, True
+            if not changed:
+                break
+        return quotient(256 * e, d) if d > 0 else 0
+
+    def number_of(self, run, v):
+        return r24(v * Fraction(2) ** (self.k[run] - 8))
+
+    def guess(self, xs):
+        """d and m as (sign, number)."""
+        scales = [self.number_of(r, f[b][0]) for r, (f, b) in
+                  enumerate(zip(self.fits, self.best)) if f]
+        minima = [self.number_of(r, -f[b][1]) for r, (f, b) in
+                  enumerate(zip(self.fits, self.best)) if f]
+        none = (False, Fraction(0))
+        if self.type in self.FITTED:
+            by = (1 << self.sbits) - 1
+            return ((False, r24(max(scales + [Fraction(0)]) / by)),
+                    (False, r24(max(minima + [Fraction(0)]) / by)))
+        if self.type in (44, 45):
+            s = max(scales, key=abs)
+            if s == 0:
+                return none, none
+            d = r24(1 / r24(-(1 << self.sbits - 1) / s))
+            return (d < 0, d), none
+        if self.type in (50, 48, 51):
+            x = max((x for _, x in xs), key=abs)
+            if self.type == 51:
+                return (False, r24(abs(x) / 127)), none
+            d = r24(x / (-8 if self.type == 50 else -16))
+            return (d < 0 or x == 0, d), none
+        m = min(xs, key=lambda p: p[1])
+        d = r24(r24(max(x for _, x in xs) - m[1]) /
+                (15 if self.type == 47 else 31))
+        return (d < 0, d), m
+
+    def over(self, a, half):
+        f = r24(Fraction(big_f(half), 1 << 24))
+        return limit(math.trunc(r24(a / f) * 4096), 48) if f else 0
+
+    def make(self, xs):
+        """A block, from its weights."""
+        m = self.m
+        self.runs_of(xs)
+        d, least = self.guess(xs)
+        n = Numbers(self.type, bytes(UNIT_LEN[self.type]))
+        d16 = to_float(*d, 2, 5)
+        m16 = to_float(*least, 2, 5)
+        n.d = m.against("f16", d16)
+        if self.sign:
+            n.m = m.against("f16", m16)
+        expected = []
+        for run in range(self.runs if self.sbits else 0):
+            s = self.fits[run][self.best[run]][0]
+            at = self.over(self.number_of(run, s), n.d) + 4096 * self.szero
+            p, low, near = self.near(0, at, 0, self.sbits)
+            n.scales[run], _ = self.number(288 + 2 * near, p, low, self.sbits)
+            expected.append(p)
+        for run in range(self.runs if self.mbits else 0):
+            fits, pick = self.fits[run], self.best[run]
+            if expected[run] != n.scales[run]:
+                want = limit(math.trunc(big_f(n.d) * n.scales[run] *
+                                   Fraction(2) ** (-16 - self.k[run])), 48)
+                off = [abs(s - want) for s, _ in fits]
+                pick = off.index(min(off))
+            at = self.over(self.number_of(run, -fits[pick][1]), n.m)
+            p, low, near = self.near(0, at, 0, self.mbits)
+            n.minima[run], _ = self.number(289 + 2 * near, p, low, self.mbits)
+        high, low_end = (1 << self.bits) - 1, self.bits == 8
+        for run in range(self.runs):
+            k = self.k[run]
+            s, a = (limit(math.trunc(x * Fraction(2) ** (-12 - k)), 48)
+                    for x in self.weight(n, run))
+            if not self.sbits and n.d == d16:
+                s = limit(math.trunc(d[1] * Fraction(2) ** (12 - k)), 48)
+            if not self.sbits and self.sign and n.m == m16:
+                a = limit(math.trunc(least[1] * Fraction(2) ** (12 - k)), 48)
+            for i, x in enumerate(self.x[run]):
+                at = 4096 * self.zero
+                if s:
+                    at += quotient((4096 * x - a) * 4096, s)
+                p, low, near = self.near(0, at, 0, self.bits)
+                place = 0 if p <= low_end else 1 if p == high else 3
+                if place == 0 and low or place == 1 and not low:
+                    near, low = 0, False
+                row = (near * 4 + place) * 8 + self.level()
+                i += run * self.per
+                n.codes[i], off = self.number(row, p, low, self.bits)
+                m.avg += 2 * off - (m.avg >> 3)
+        return n.block(self.type)
+
+
+def cross(t, model, n, left):
+    form, source = model.form, model.source
+    r = CrossReader(model, form)
+    each = r.runs * r.per
+    per = 1 if source < 3 else BLOCKS[39 + source][0] * BLOCKS[39 + source][1]
+    weights = max(each, per)
+    need(n * (weights // each) * UNIT_LEN[form] <= left, "wrong length")
+    size = (4, 2, 2)[source] if source < 3 else UNIT_LEN[39 + source]
+    at = (model.displacement() + len(t.out)) & M64
+    t.reach(n * (weights // per) * size, at)
+    made = len(t.out)
+    for _ in range(n):
+        xs = []
+        for _ in range(weights // per):
+            raw = t.base[at:at + size]
+            at += size
+            if source > 2:
+                xs += r.floats(raw, 39 + source)
+                continue
+            f = value(int.from_bytes(raw, "little"), size,
+                      (8, 5, 8)[source])
+            x = number(*f)
+            xs.append((bool(f[0]), x))
+        for i in range(0, weights, each):
+            t.out += r.make(xs[i:i + each])
+    model.ring.zeros(len(t.out) - made)
 
 
 # ===== fast planes =========================================================

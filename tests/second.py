@@ -116,6 +116,17 @@ def models():
     pair("cast to Q8_0", "old.f16.gguf", "old.q8_0.gguf")
     pair("cast to Q4_0", "old.f16.gguf", "old.q4_0.gguf")
     pair("cast to int8", "old.f32.tflite", "old.int8.tflite")
+    quant = os.path.join(HERE, "gen/quant.py")
+    for n, (old, new) in enumerate([
+            ("F32", "Q4_K"), ("F16", "Q6_K"), ("BF16", "Q2_K"),
+            ("F32", "Q5_1"), ("BF16", "Q5_0"), ("F16", "Q4_1"),
+            ("F32", "Q8_0"), ("F16", "Q4_0"), ("Q8_0", "Q5_K"),
+            ("Q6_K", "Q4_0"), ("Q4_K", "Q8_0"), ("Q5_1", "Q3_K")]):
+        # noise and rows of any bytes: no cast is as good then
+        subprocess.run([quant, tmp, old, new, "6", str(n), "0.1", "2"],
+                       check=True)
+        name = os.path.join(tmp, "%s.gguf")
+        pair("%s from %s" % (new, old), name % "old", name % "new")
     subprocess.run([os.path.join(HERE, "gen/layout.py"), tmp], check=True)
     for name in ("ohwi-tuned-i8", "channels-removed-tuned-i8"):
         d = os.path.join(tmp, name)

@@ -47,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct ml_src *bsrc, *tsrc, *psrc, *bimage;
 	struct ml_cast_base cast = {0};
+	struct ml_delta_opt opt = {0};
 	struct ml_patch_info info = {.cls = ML_FULL, .has_base = 1};
 	struct ml_sink to_packer = {NULL, to_pack_span, to_pack};
 	struct ml_sink to_coder = {NULL, to_zip_span, to_zip};
@@ -85,12 +86,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (info.cls == ML_FULL)
 		MUST(ml_cast_plan(&cast, &bm, bimage, &tm,
 			ml_model_src(&tm, tsrc), &diag) == 0);
+	opt.crossed = cast.crossed;
+	opt.ncrossed = cast.ncrossed;
 	MUST(ml_pack_new(&pk, &diag) == 0);
 	to_packer.ctx = pk;
 	MUST(ml_zip_new(&z, info.cls, &to_packer, &diag) == 0);
 	to_coder.ctx = z;
 	MUST(ml_delta(cast.src ? &cast.m : &bm, cast.src ? cast.src : bimage,
-		&tm, ml_model_src(&tm, tsrc), NULL, &to_coder, &diag) == 0);
+		&tm, ml_model_src(&tm, tsrc), &opt, &to_coder, &diag) == 0);
 	MUST(ml_zip_end(z, &diag) == 0);
 	info.base_wraps = ml_model_wraps(&bm);
 	info.target_wraps = ml_model_wraps(&tm);

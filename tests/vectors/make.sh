@@ -245,6 +245,13 @@ write("codes", onnx(initializer(b"a", 1, (12, 40),
 	node(b"a", axis), node(b"b")))
 END
 
+# blocks from weights of another type
+python3 "$here/../gen/quant.py" . \
+	F32,F16,BF16,Q8_0,Q6_K,Q4_K,Q5_1,Q5_K,Q4_1,Q2_K \
+	Q4_K,Q5_K,Q6_K,Q3_K,Q2_K,Q4_1,Q5_0,Q5_1,Q4_0,Q8_0 1 7 0.1
+mv old.gguf crossed.base
+mv new.gguf crossed.target
+
 # key FILE: its line of a vector.
 key() {
 	printf '%s: %s\n' "$1" "$(xxd -p "$2" | tr -d '\n')"
@@ -255,7 +262,8 @@ key() {
 if [ "${1-}" != pin ]; then
 	rm -f "$here"/good/range-*.hex "$here"/stream/*.hex
 	mkdir -p "$here/stream"
-	for n in model same text empty run swapped zip blocks casts quantised codes; do
+	for n in model same text empty run swapped zip blocks casts quantised codes \
+		crossed; do
 		for c in nano micro full; do
 			ml-diff -c $c $n.base $n.target >patch
 			{
@@ -336,7 +344,8 @@ fi
 
 # ===== what the encoder writes ==========================================
 
-for n in model same text empty run swapped zip blocks casts quantised codes; do
+for n in model same text empty run swapped zip blocks casts quantised codes \
+		crossed; do
 	for c in nano micro full; do
 		printf '%s  %s %s\n' "$(ml-diff -c $c $n.base $n.target |
 			sha256sum | cut -c 1-64)" "$n" $c
