@@ -37,6 +37,26 @@ same() {
 	done
 }
 
+# Bytes that a gather makes are read by all threads, one at a time.
+@test 'casts of the base, by threads' {
+	python3 - <<'END'
+import json, random
+n, m = 4096, 5000
+a = random.Random(1).randbytes(n * m)
+for name, shape, b in (("o", (n, m), [a]), ("n", (m, n), (a[i::m] for i in
+        range(m)))):
+    h = json.dumps({"w": {"dtype": "I8", "shape": shape, "data_offsets":
+        [0, n * m]}}).encode()
+    with open(name, "wb") as f:
+        f.write(len(h).to_bytes(8, "little") + h)
+        f.writelines(b)
+END
+	ml-diff -q -T 2 o n >p
+	[ "$(size p)" -lt 2000 ]
+	same 0 ml-apply o p
+	cmp out.1 n
+}
+
 @test 'the same patch, the same target' {
 	for n in 2 3; do
 		ml-diff -q -T $n old new >p
