@@ -179,6 +179,38 @@ small() {
 	done
 }
 
+@test "the levels of fast planes: decoded, told and damaged" {
+	local old=$D/old.bf16.st new=$D/new.bf16.st
+
+	ml-split -q "$new" >s
+	ml-zipnn -q -1 s >z
+	[ "$(size z)" -lt "$(size s)" ]
+	ml-zipnn -d z | cmp - s
+	ml-diff -q -1 "$old" "$new" >p
+	ml-pack -d p >c
+	refuse 4 ml-zipnn -d -o none c # residuals want the base
+	ml-zipnn -q -d -b "$old" c | ml-zipnn -q -1 | ml-pack -q -b "$old" >q
+	ml-apply "$old" q | cmp - "$new"
+	# what it tells of the target adds up to it
+	r 0 ml-info -j -b "$old" p
+	python3 - "$(size "$new")" <<'END'
+import json, sys
+p = json.load(open("out"))["patches"][0]
+assert p["records"]["fast"]["count"] > 0, p
+assert sum(o["bytes"] for o in p["operations"].values()) == int(
+    sys.argv[1]), p
+END
+	python3 - <<'END'
+b = bytearray(open("z", "rb").read())
+for i in range(len(b) // 2, len(b) // 2 + 40):
+    open("bad.%d" % i, "wb").write(b[:i] + bytes([b[i] ^ 16]) + b[i + 1:])
+END
+	for i in bad.*; do
+		refuse 1 ml-zipnn -d -o none "$i"
+	done
+	[ ! -e none ]
+}
+
 @test "the classes: nano, micro and full" {
 	old=$D/old.bf16.st new=$D/new.bf16.st
 	for c in nano micro full; do
