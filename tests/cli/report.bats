@@ -57,3 +57,17 @@ info() {
 	r 0 ml-delta -v old new
 	grep -q '	name, cast [a-z]' err
 }
+
+@test "ml-ls as JSON: tensors and the rest are the file, scales are told" {
+	local all='[.tensors[], .skeleton[] | .bytes] | add'
+
+	for m in int8.tflite q4_0.gguf bf16.st; do
+		ml-ls -a --json "$D/new.$m" >j
+		[ "$(jq "$all" j)" = "$(size "$D/new.$m")" ]
+		jq -e '.size == ('"$all"') and (.tensors | length > 2)' j
+	done
+	ml-ls --json "$D/new.int8.tflite" >j
+	jq -e 'has("skeleton") | not' j
+	jq -e '.tensors[] | select(.name == "fc3.weight") |
+		.quant == {"axis": 0, "n": .shape[0]}' j
+}
