@@ -86,7 +86,8 @@ static int from_sink(
 		if (k < 0 && errno == EINTR)
 			k = 0;
 		else if (k < 0)
-			return ml_fail_errno(diag, "cannot read what was written");
+			return ml_fail_errno(diag,
+				"cannot read what was written");
 		else if (k == 0)
 			return ml_fail(diag, ML_EIO, off,
 				"what was written is gone");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Alignment of tensors: by name, else by type and size, and always by a look
- * at the bytes, since names are renumbered and reused. */
+/* Alignment of tensors: by name, by what names are but for their numbers, by
+ * type and size; and always by an estimate from a look at the bytes, since
+ * names are renumbered and reused. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,15 +9,25 @@
 #include "cost.h"
 #include "ops.h"
 
-#define SAMPLE 4096 /* bytes compared to judge a candidate */
+#define PARTS 4 /* places of a tensor where candidates are compared */
+#define PART 1024 /* bytes there */
+#define SAMPLE (PARTS * PART)
 #define TRIES 96 /* candidates of equal type and size looked at */
+#define SURE 16 /* parts of its cost alone, by which there is no better one */
+/* Bytes of the target that allow one look more, which takes a few percent of
+ * their time; and how many are saved up for small tensors. */
+#define LOOK (16u << 10)
+#define CREDIT (4u << 20)
+#define RIVALS 8 /* of those before, and behind, the one of the same name */
 
 struct ml_align {
 	const struct ml_model *base;
 	struct ml_src *bsrc;
-	const struct ml_span **by_name, **by_size;
+	const struct ml_span **by_name, **by_size, **by_role;
 	size_t n;
 	const struct ml_span *last; /* found last: its successor is likely */
+	uint64_t credit; /* bytes of the target that looks are paid with */
+	int astray; /* the last one had another name */
 };
 
 /* A tensor's own name, without the member of an archive that it is in. */
@@ -79,6 +90,44 @@ static int cmp_size(const void *x, const void *y)
 	return c ? c : a->off < b->off ? -1 : a->off > b->off;
 }
 
+static int is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* Own names, in which one number is as good as another. */
+static int cmp_role_name(const struct ml_span *a, const struct ml_span *b)
+{
+	size_t na, nb, i = 0, j = 0;
+	const char *pa = own_name(a, &na), *pb = own_name(b, &nb);
+
+	while (i < na && j < nb) {
+		if (is_digit(pa[i]) && is_digit(pb[j])) {
+			while (i < na && is_digit(pa[i]))
+				i++;
+			while (j < nb && is_digit(pb[j]))
+				j++;
+		} else if (pa[i] != pb[j]) {
+			return (unsigned char)pa[i] < (unsigned char)pb[j] ?
+				-1 : 1;
+		} else {
+			i++;
+			j++;
+		}
+	}
+	return (i < na) - (j < nb);
+}
+
+static int cmp_role(const void *x, const void *y)
+{
+	const struct ml_span *a = *(const struct ml_span *const *)x;
+	const struct ml_span *b = *(const struct ml_span *const *)y;
+	int c = cmp_kind(a, b);
+
+	c = c ? c : cmp_role_name(a, b);
+	return c ? c : a->off < b->off ? -1 : a->off > b->off;
+}
+
 int ml_align_new(struct ml_align **out, const struct ml_model *base,
 	struct ml_src *bsrc, struct ml_diag *diag)
 {
@@ -89,20 +138,23 @@ int ml_align_new(struct ml_align **out, const struct ml_model *base,
 	if (a) {
 		a->by_name = malloc(cap * sizeof *a->by_name);
 		a->by_size = malloc(cap * sizeof *a->by_size);
+		a->by_role = malloc(cap * sizeof *a->by_role);
 	}
-	if (!a || !a->by_name || !a->by_size) {
+	if (!a || !a->by_name || !a->by_size || !a->by_role) {
 		ml_align_free(a);
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	}
+	a->credit = CREDIT;
 	a->base = base;
 	a->bsrc = bsrc;
 	for (i = 0; base && i < base->nspan; i++)
 		if (base->span[i].kind == ML_TENSOR && base->span[i].len) {
-			a->by_name[a->n] = &base->span[i];
+			a->by_name[a->n] = a->by_role[a->n] = &base->span[i];
 			a->by_size[a->n++] = &base->span[i];
 		}
 	qsort(a->by_name, a->n, sizeof *a->by_name, cmp_name);
 	qsort(a->by_size, a->n, sizeof *a->by_size, cmp_size);
+	qsort(a->by_role, a->n, sizeof *a->by_role, cmp_role);
 	*out = a;
 	return ML_OK;
 }
@@ -113,6 +165,7 @@ void ml_align_free(struct ml_align *a)
 		return;
 	free(a->by_name);
 	free(a->by_size);
+	free(a->by_role);
 	free(a);
 }
 
@@ -152,51 +205,68 @@ static int rows_fit(const struct ml_span *a, const struct ml_span *b)
 	return 1;
 }
 
-/* Estimated bits of a piece of the target as residuals against b. */
-static int judge(struct ml_align *a, const struct ml_span *b, unsigned type,
-	uint64_t at, const uint8_t *p, size_t n, uint64_t *bits,
-	struct ml_diag *diag)
-{
-	uint8_t base[SAMPLE];
-	int r;
-
-	*bits = UINT64_MAX;
-	if (at + n > b->len)
-		return ML_OK;
-	r = ml_src_read(a->bsrc, b->off + at, base, n, diag);
-	if (!r)
-		*bits = memcmp(base, p, n) ?
-			ml_cost_diff(type, base, p, n / ml_type_bytes(type)) :
-			0;
-	return r;
-}
-
 /* What is looked at of the target's tensor, and what was found for it. */
 struct search {
 	const struct ml_span *sp;
 	struct ml_src *tsrc;
 	unsigned type;
-	uint64_t at; /* offset of the sample in the tensor */
-	size_t n;
+	uint64_t at[PARTS]; /* offsets of the sample's parts in the tensor */
+	size_t part, n; /* bytes of a part, and of all */
 	uint8_t p[SAMPLE];
 	uint64_t alone, least; /* bits: without a base, with the best one */
 	const struct ml_span *found;
 	const char *how;
 };
 
-/* A sample from the middle of the first `len` bytes. */
+/* The sample's bytes from a span. */
+static int take(const struct search *s, struct ml_src *src,
+	const struct ml_span *sp, uint8_t *p, struct ml_diag *diag)
+{
+	size_t i, k;
+	int r = ML_OK;
+
+	for (i = k = 0; k < s->n && !r; i++, k += s->part)
+		r = ml_src_read(src, sp->off + s->at[i], p + k, s->part, diag);
+	return r;
+}
+
+/* A sample from all of the first `len` bytes. */
 static int sample(struct search *s, uint64_t len, struct ml_diag *diag)
 {
 	const unsigned unit = ml_type_bytes(s->type);
+	size_t i;
 	int r;
 
-	s->n = len < SAMPLE ? (size_t)len : SAMPLE;
-	s->n -= s->n % unit;
-	s->at = (len - s->n) / 2;
-	s->at -= s->at % unit;
-	r = ml_src_read(s->tsrc, s->sp->off + s->at, s->p, s->n, diag);
+	s->part = PART - PART % unit;
+	s->n = PARTS * s->part;
+	if (len < SAMPLE) {
+		s->n = s->part = (size_t)(len - len % unit);
+		s->at[0] = 0;
+	}
+	for (i = 0; len >= SAMPLE && i < PARTS; i++) {
+		s->at[i] = (len - s->part) / (PARTS - 1) * i;
+		s->at[i] -= s->at[i] % unit;
+	}
+	r = take(s, s->tsrc, s->sp, s->p, diag);
 	s->least = s->alone = r ? 0 : ml_cost_alone(
 		s->type, s->p, s->n / unit);
+	return r;
+}
+
+/* Estimated bits of the sample as residuals against b. */
+static int judge(struct ml_align *a, const struct search *s,
+	const struct ml_span *b, uint64_t *bits, struct ml_diag *diag)
+{
+	uint8_t base[SAMPLE];
+	int r;
+
+	*bits = UINT64_MAX;
+	if (!s->n || s->at[s->n / s->part - 1] + s->part > b->len)
+		return ML_OK;
+	r = take(s, a->bsrc, b, base, diag);
+	if (!r)
+		*bits = memcmp(base, s->p, s->n) ? ml_cost_diff(s->type, base,
+			s->p, s->n / ml_type_bytes(s->type)) : 0;
 	return r;
 }
 
@@ -206,7 +276,7 @@ static int consider(struct ml_align *a, struct search *s,
 	struct ml_diag *diag)
 {
 	uint64_t bits;
-	int r = judge(a, b, s->type, s->at, s->p, s->n, &bits, diag);
+	int r = judge(a, s, b, &bits, diag);
 
 	if (!r && bits < s->least - margin) {
 		s->least = bits;
@@ -252,17 +322,67 @@ static int named(struct ml_align *a, struct search *s, struct ml_diag *diag)
 	return r ? r : consider(a, s, other, 0, "name", diag);
 }
 
+/* The one after the last found, if it is of the same type and size. */
+static int successor(struct ml_align *a, struct search *s,
+	struct ml_diag *diag)
+{
+	const struct ml_span *end = a->base->span + a->base->nspan;
+	const struct ml_span *next = a->last ? a->last + 1 : end;
+
+	if (next == end || next->kind != ML_TENSOR || cmp_kind(next, s->sp))
+		return ML_OK;
+	return consider(a, s, next, s->least / 8, "shape", diag);
+}
+
+/* A tensor of the same role, unless all looks are spent. */
+static int rival(struct ml_align *a, struct search *s,
+	const struct ml_span *named, size_t i, struct ml_diag *diag)
+{
+	if (i >= a->n || !s->least || cmp_kind(a->by_role[i], s->sp) ||
+		cmp_role_name(a->by_role[i], named))
+		return ML_OK;
+	if (!a->astray) {
+		if (a->credit < LOOK)
+			return ML_OK;
+		a->credit -= LOOK;
+	}
+	return consider(a, s, a->by_role[i], s->least / 16, "shape", diag);
+}
+
+/* One of the same name need not be the best: layers were removed, added or put
+ * in another order. Those of the same name but for numbers are looked at,
+ * nearest first. */
+static int rivals(struct ml_align *a, struct search *s, struct ml_diag *diag)
+{
+	const struct ml_span *named = s->found;
+	size_t i, first = 0, n = a->n, mid;
+	int r = successor(a, s, diag);
+
+	while (n) { /* where that one is in the list */
+		mid = n / 2;
+		if (cmp_role(&a->by_role[first + mid], &named) < 0) {
+			first += mid + 1;
+			n -= mid + 1;
+		} else {
+			n = mid;
+		}
+	}
+	for (i = 1; i <= RIVALS && !r; i++) {
+		r = rival(a, s, named, first + i, diag);
+		if (!r && i <= first)
+			r = rival(a, s, named, first - i, diag);
+	}
+	a->astray = s->found != named;
+	return r;
+}
+
 /* Those of the same type and size: the one after the last found first, then
  * all in file order. Another name must be clearly better. */
 static int shaped(struct ml_align *a, struct search *s, struct ml_diag *diag)
 {
-	const struct ml_span *end = a->base->span + a->base->nspan;
-	const struct ml_span *next = a->last ? a->last + 1 : end;
 	size_t i = lower(a->by_size, a->n, s->sp, cmp_kind), tries;
-	int r = ML_OK;
+	int r = successor(a, s, diag);
 
-	if (next < end && next->kind == ML_TENSOR && !cmp_kind(next, s->sp))
-		r = consider(a, s, next, s->least / 8, "shape", diag);
 	for (tries = 0; !r && s->least && tries < TRIES && i < a->n &&
 		!cmp_kind(a->by_size[i], s->sp); tries++, i++)
 		r = consider(a, s, a->by_size[i], s->least / 8, "shape", diag);
@@ -281,10 +401,14 @@ int ml_align_find(struct ml_align *a, const struct ml_span *sp,
 	s.type = ml_type_of(sp->dtype);
 	if (sp->kind != ML_TENSOR || !a->n || sp->len < ml_type_bytes(s.type))
 		return ML_OK;
+	a->credit += sp->len < CREDIT ? sp->len : CREDIT;
+	a->credit = a->credit < CREDIT ? a->credit : CREDIT;
 	r = sample(&s, sp->len, diag);
 	if (!r)
 		r = named(a, &s, diag);
-	/* Clearly the same tensor: look no farther. */
+	if (!r && s.found && s.found->len == sp->len &&
+		s.least > s.alone / SURE)
+		r = rivals(a, &s, diag);
 	if (!r && (!s.found || s.least > s.alone / 4 * 3))
 		r = shaped(a, &s, diag);
 	if (r)
