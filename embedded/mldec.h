@@ -229,6 +229,7 @@ struct ml_state {
 #if ML_DEC_CLASS >= 3
 	uint16_t avg; /* of the last ml_qblock */
 	struct ml_mixed *mix; /* in the arena; NULL: the class has none */
+	uint8_t seen; /* the descriptor's: how elements alone are told */
 	uint8_t used; /* sets of chances since the reset; bit 7: blocks' */
 #endif
 };

@@ -5,7 +5,7 @@
  * method is Matt Mahoney's (lpaq1): hashed slots, stretch and squash, a mixer
  * that learns on line, and a last correction by what came of such chances.
  * Integer arithmetic, the same on every machine. What the contexts are is
- * said by mltext.h and mlbyte.h.
+ * said by mltext.h, mlbyte.h and mlseen.h.
  *
  * A record of ten bytes can reset all this, so a reset only touches what was
  * used since the last one: a line when it is next needed, the rest by notes of
@@ -45,7 +45,7 @@ struct ml_mix {
 	 * line in which it is not `age` is as it was at first. */
 	uint32_t slot[1 << ML_MIX_BITS][16];
 	uint32_t age; /* resets */
-	struct ml_mixer text, byte;
+	struct ml_mixer text, byte, place, rest;
 	int16_t stretch[4096];
 	uint16_t pace[ML_MIX_AGES]; /* 65536 / (n + 1.5) */
 	/* Of the byte being coded. */
@@ -151,6 +151,8 @@ static inline void ml_mix_first(struct ml_mix *x)
 		x->pace[i] = (uint16_t)(131072 / (2 * i + 3));
 	memset(x->text.seen, 255, sizeof x->text.seen);
 	memset(x->byte.seen, 255, sizeof x->byte.seen);
+	memset(x->place.seen, 255, sizeof x->place.seen);
+	memset(x->rest.seen, 255, sizeof x->rest.seen);
 	x->age = UINT32_MAX;
 }
 
@@ -166,6 +168,8 @@ static inline void ml_mix_reset(struct ml_mix *x)
 	}
 	ml_mixer_reset(&x->text, 60, 60);
 	ml_mixer_reset(&x->byte, 250, 28);
+	ml_mixer_reset(&x->place, 250, 28);
+	ml_mixer_reset(&x->rest, 250, 28);
 }
 
 /* Finds the lines for the next half of the byte. */
@@ -198,6 +202,17 @@ static inline void ml_mix_begin(struct ml_mix *x, struct ml_mixer *w)
 	for (i = 0; i < ML_MIX_IN; i++)
 		x->in[i] = 0;
 	ml_mix_half(x);
+}
+
+/* The byte's highest n bits are known to be 0, and not coded. */
+static inline void ml_mix_skip(struct ml_mix *x, unsigned n)
+{
+	if (n >= 4) {
+		x->m = 1 << 4;
+		ml_mix_half(x);
+	}
+	x->m = 1u << n;
+	x->bit = n;
 }
 
 /* Where a bit's slot lies in its line. */

@@ -21,7 +21,7 @@
 
 #include "mltype.h"
 #if ML_DEC_CLASS >= 3
-#include "mlbyte.h"
+#include "mlseen.h"
 #include "mltext.h"
 
 /* What class full remembers beside its chances. */
@@ -30,6 +30,7 @@ struct ml_mixed {
 	struct ml_text text;
 	struct ml_bytes bytes;
 	struct ml_cross cross; /* scratch for blocks from other types */
+	struct ml_seen seen;
 };
 #endif
 
@@ -206,6 +207,7 @@ static void model_reset(struct ml_state *s, void *arena,
 	s->last = 0;
 #if ML_DEC_CLASS >= 3
 	s->avg = 0;
+	s->seen = ML_SEEN_NOT;
 	s->mix = NULL;
 	if (l->mixed) {
 		size_t at = ((size_t)l->nprob * 5 + 7) / 8 * 8;
@@ -216,10 +218,12 @@ static void model_reset(struct ml_state *s, void *arena,
 			ml_mix_first(&s->mix->mix);
 			ml_text_first(&s->mix->text);
 			ml_bytes_first(&s->mix->bytes);
+			ml_seen_first(&s->mix->seen);
 		}
 		ml_mix_reset(&s->mix->mix);
 		ml_text_reset(&s->mix->text);
 		ml_bytes_reset(&s->mix->bytes);
+		ml_seen_reset(&s->mix->seen);
 	}
 #endif
 }
@@ -379,21 +383,33 @@ static inline unsigned model_op(ML_RC *rc, struct ml_state *s, unsigned op)
 	return op;
 }
 
+#if ML_DEC_CLASS >= 3
+/* Elements of a row, and where in one the target begins. */
+static inline void model_row(ML_RC *rc, uint32_t *row, uint32_t *first)
+{
+	const unsigned n = rc_raw(rc, 4, model_bits(*row));
+
+	*row = n ? rc_raw(rc, n, *row) : 0;
+	*first = n ? rc_raw(rc, n, *first) : 0;
+	if (*row > ML_ROW_MAX)
+		*row = 0;
+}
+#endif
+
 /* Type, exponent of context 0 (or centre of the bytes), set, first class,
  * context where the classes begin to rise, trailing zero bits. */
 static inline void model_desc(ML_RC *rc, struct ml_state *s)
 {
 #if ML_DEC_CLASS >= 3
-	const unsigned kept = s->type & 255u;
+	const unsigned type = s->type;
 
-	if (ml_type_crossed(s->type))
-		s->type = ML_TYPE_CROSS;
-#endif
-	s->type = (uint8_t)rc_raw(rc, 6, s->type);
+	s->type = (uint8_t)rc_raw(rc, 6, s->seen ? ML_TYPE_SEEN :
+		ml_type_crossed(type) ? ML_TYPE_CROSS : type);
 	s->k1 = s->k2 = 0;
-#if ML_DEC_CLASS >= 3
 	if (s->type == ML_TYPE_CROSS && s->mix) {
-		s->type = (uint16_t)(ML_TYPE_CROSSED | rc_raw(rc, 8, kept));
+		s->seen = ML_SEEN_NOT;
+		s->type = (uint16_t)(ML_TYPE_CROSSED |
+			rc_raw(rc, 8, type & 255));
 		s->set = (uint8_t)rc_raw(rc, 2, s->set);
 		s->e0 = s->c0 = 15;
 		s->k0 = s->tz = 0;
@@ -401,17 +417,29 @@ static inline void model_desc(ML_RC *rc, struct ml_state *s)
 	}
 	if (s->type == ML_TYPE_MIXED && s->mix) {
 		struct ml_bytes *k = &s->mix->bytes;
-		unsigned n;
 
 		s->e0 = (uint16_t)(rc_raw(rc, 1, s->e0 >> 7) << 7);
-		n = rc_raw(rc, 4, model_bits(k->row));
-		k->row = n ? rc_raw(rc, n, k->row) : 0;
-		k->first = n ? rc_raw(rc, n, k->first) : 0;
-		if (k->row > ML_ROW_MAX)
-			k->row = 0;
+		model_row(rc, &k->row, &k->first);
+		s->seen = ML_SEEN_NOT;
 		ml_bytes_forget(k);
 		return;
 	}
+	if (s->type == ML_TYPE_SEEN && s->mix) {
+		struct ml_seen *k = &s->mix->seen;
+
+		s->type = (uint8_t)rc_raw(rc, 6, type);
+		if (!ml_type_seen(s->type))
+			s->type = ML_TYPE_SEEN; /* no type of elements */
+		s->seen = rc_raw(rc, 1, s->seen == ML_SEEN_LINE) ?
+			ML_SEEN_LINE : ML_SEEN_LIST;
+		model_row(rc, &k->row, &k->first);
+		ml_seen_forget(k);
+	} else {
+		s->seen = ML_SEEN_NOT;
+	}
+#else
+	s->type = (uint8_t)rc_raw(rc, 6, s->type);
+	s->k1 = s->k2 = 0;
 #endif
 	s->e0 = (uint16_t)rc_raw(rc, 11, s->e0);
 	s->set = (uint8_t)rc_raw(rc, 2, s->set);
@@ -717,7 +745,7 @@ ML_INLINE ml_word model_alone(ML_RC *rc, struct ml_state *s,
 /* A byte by the chances of contexts that were set. */
 static unsigned model_mixed(ML_RC *rc, struct ml_mix *x, unsigned v)
 {
-	unsigned bit = 8, y;
+	unsigned bit = 8 - x->bit, y;
 
 	while (bit--) {
 		y = rc_bit(rc, ml_mix_chance(x), v >> bit & 1);
@@ -746,6 +774,43 @@ static unsigned model_mixed_elem(ML_RC *rc, struct ml_state *s, uint64_t at,
 #endif
 
 #if ML_DEC_CLASS >= 3
+/* An element t without a base, by those before it: v is its place in the list,
+ * for an encoder. */
+static inline ml_word model_seen(ML_RC *rc, struct ml_state *s, unsigned width,
+	unsigned ebits, ml_word t, unsigned v)
+{
+	struct ml_seen *k = &s->mix->seen;
+	struct ml_mix *x = &s->mix->mix;
+	const ml_word size = model_mask(width) >> (ebits != 0);
+	unsigned n, high = 0;
+
+	if (s->seen == ML_SEEN_LINE) {
+		t = model_diff(rc, s, width, ebits, ml_seen_back(k), t);
+		ml_seen_on(k, t);
+		return t;
+	}
+	n = ml_seen_expect(k);
+	if (n > 8) {
+		ml_seen_part(k, x, ML_SEEN_HIGH, 0, n - 8);
+		high = model_mixed(rc, x, v >> 8);
+		n = 8;
+	}
+	ml_seen_part(k, x, ML_SEEN_LOW, high, n);
+	v = high << 8 | model_mixed(rc, x, v & 255);
+	if (!v) {
+		t = model_alone(rc, s, width, ebits, t);
+		ml_seen_join(k, t & size);
+	} else if (ebits) {
+		ml_seen_part(k, x, ML_SEEN_SIGN, v, 1);
+		n = model_mixed(rc, x, t > size);
+		t = ml_seen_value(k, v) | (n ? size + 1 : 0);
+	} else {
+		t = ml_seen_value(k, v);
+	}
+	ml_seen_place(k, v);
+	return t;
+}
+
 /* A bit of a block: its numbers hardly change their ways. */
 ML_INLINE unsigned model_calm(ML_RC *rc, struct ml_state *s, uint32_t i,
 	unsigned y)
@@ -817,9 +882,13 @@ ML_INLINE void model_begin(struct ml_state *s, unsigned op, uint64_t at)
 		s->mix->text.run = 0;
 	else if (s->type == ML_TYPE_MIXED && op >= ML_OP_DIFF)
 		ml_bytes_begin(&s->mix->bytes, at, op == ML_OP_ALONE);
-	else if (op >= ML_OP_DIFF)
+	else if (op >= ML_OP_DIFF) {
+		if (s->seen && op == ML_OP_ALONE)
+			ml_seen_begin(&s->mix->seen, at /
+				ml_type_bytes(s->type));
 		s->used = (uint8_t)(s->used | 1u << (s->set < s->lay->pairs ?
 			s->set : 0) | (s->type >= ML_TYPE_BLOCK ? 128 : 0));
+	}
 #else
 	(void)s, (void)op, (void)at;
 #endif

@@ -119,6 +119,7 @@ struct ml_type {
 #if ML_DEC_CLASS >= 3
 #define ML_TYPE_MIXED (ML_TYPE_BLOCK + ML_NBFORM) /* 52: i8, mlbyte.h */
 #define ML_NTYPE (ML_TYPE_MIXED + 1)
+#define ML_TYPE_SEEN 56 /* only told: of another one, mlseen.h */
 #else
 #define ML_NTYPE ML_TYPE_BLOCK
 #endif
@@ -205,6 +206,13 @@ static const struct ml_type ml_types[ML_NTYPE] = {
 static inline int ml_type_block(unsigned type)
 {
 	return type >= ML_TYPE_BLOCK && type < ML_TYPE_MIXED;
+}
+
+/* Whether those before may tell its elements, mlseen.h. */
+static inline int ml_type_seen(unsigned type)
+{
+	return (type >= 2 && type < ML_NSIMPLE - 1) ||
+		(type >= ML_TYPE_SWAPPED && type < ML_TYPE_BLOCK);
 }
 #endif
 

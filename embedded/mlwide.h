@@ -152,6 +152,17 @@ static unsigned elements(struct ml_dec *d, unsigned kind, int alone,
 		d->rc = rc;
 		return i;
 	}
+	if (alone && s->seen && d->coder == CODER_RANGE) {
+		const unsigned w = ml_kind_bytes[kind], eb = ml_kind_ebits[kind];
+
+		for (; i < m; i++, p += w) {
+			if (rc.lim - rc.p < ML_DEC_LOOK && !last)
+				break;
+			store(p, w, model_seen(&rc, s, w * 8, eb, 0, 0));
+		}
+		d->rc = rc;
+		return i;
+	}
 	/* Where code is cheap, a loop for each kind. */
 	switch (kind) {
 	case ML_K_U4: RUN(1, 0, 4, 1); break;

@@ -8,6 +8,7 @@
 #include "align.h"
 #include "cost.h"
 #include "ops.h"
+#include "seen.h"
 
 #define PARTS 4 /* places of a tensor where candidates are compared */
 #define PART 1024 /* bytes there */

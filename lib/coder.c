@@ -7,20 +7,24 @@
 #include "coder.h"
 #include "cost.h"
 #include "rcenc.h"
+#include "seen.h"
 
 #define SAMPLE 16384 /* elements that choose a descriptor, about */
 #define ROW_MIN 8 /* elements of a row that columns are worth */
 #define MIX_MAX (1u << 20) /* bytes that are mixed, which takes its time */
+#define MIX_SMALL 16384 /* bytes for which there is twice that */
+#define LIST_MAX (1u << 22) /* elements told by places, the same */
 
 #define ML_RC struct rc_enc
 #include "mlmodel.h"
 #include "elem.h"
 #include "ops.h"
 
-/* A tensor of bytes whose rows are known. */
+/* A tensor whose rows are known. */
 struct rows {
 	uint64_t off, end; /* of the target */
 	uint32_t row; /* elements */
+	uint8_t bytes; /* of an element */
 };
 
 struct ml_coder {
@@ -30,11 +34,14 @@ struct ml_coder {
 	int cls;
 	struct rc_enc rc;
 	uint8_t *swapped; /* elements of an operation */
+	uint8_t *line; /* residuals of some, and what tells them */
 	uint16_t set_of; /* (type, alone) pairs that got a set, newest last */
 	uint8_t sets[4];
 	struct rows *rows;
 	size_t nrows, rowcap;
 	uint64_t mixed; /* bytes that were */
+	uint64_t listed; /* elements that were told by places */
+	struct ml_places list, list0;
 };
 
 int ml_coder_new(struct ml_coder **out, int cls, struct ml_diag *diag)
@@ -47,8 +54,10 @@ int ml_coder_new(struct ml_coder **out, int cls, struct ml_diag *diag)
 		c->arena = malloc(c->arena_n);
 		c->arena0 = malloc(c->arena_n);
 		c->swapped = malloc(ML_CODE_MAX);
+		c->line = malloc(2 * ML_CODE_MAX);
 	}
-	if (!c || !c->arena || !c->arena0 || !c->swapped || !rc_new(&c->rc)) {
+	if (!c || !c->arena || !c->arena0 || !c->swapped || !c->line ||
+		!rc_new(&c->rc)) {
 		ml_coder_free(c);
 		return ml_fail(diag, ML_ENOMEM, ML_NOWHERE, "out of memory");
 	}
@@ -71,6 +80,7 @@ void ml_coder_free(struct ml_coder *c)
 	free(c->arena);
 	free(c->arena0);
 	free(c->swapped);
+	free(c->line);
 	rc_free(&c->rc);
 	free(c->rows);
 	free(c);
@@ -82,14 +92,15 @@ static uint32_t row_of(const struct ml_span *sp)
 	uint64_t n = 1;
 	unsigned i;
 
-	if (ml_type_of(sp->dtype) != 1)
+	if (ml_type_of(sp->dtype) != 1 && !ml_type_seen(ml_type_of(sp->dtype)))
 		return 0;
 	for (i = sp->rank; i-- && n < ROW_MIN;)
 		if (!sp->shape[i] || sp->shape[i] > ML_ROW_MAX / n)
 			return 0;
 		else
 			n *= sp->shape[i];
-	return n < ROW_MIN || n >= sp->len ? 0 : (uint32_t)n;
+	return n < ROW_MIN || n >= sp->len /
+		ml_type_bytes(ml_type_of(sp->dtype)) ? 0 : (uint32_t)n;
 }
 
 int ml_coder_span(struct ml_coder *c, const struct ml_span *sp,
@@ -113,13 +124,18 @@ int ml_coder_span(struct ml_coder *c, const struct ml_span *sp,
 	}
 	c->rows[c->nrows].off = sp->off;
 	c->rows[c->nrows].end = sp->off + sp->len;
+	c->rows[c->nrows].bytes = (uint8_t)
+		ml_type_bytes(ml_type_of(sp->dtype));
 	c->rows[c->nrows++].row = row;
 	return ML_OK;
 }
 
-/* The one that byte `at` of the target is in; NULL: none. */
-static const struct rows *rows_at(const struct ml_coder *c, uint64_t at)
+/* Elements of `bytes` bytes from offset `at` of the target on: those of a row,
+ * 0 if that is not known, and where in one the target begins. */
+static uint32_t rows_at(const struct ml_coder *c, uint64_t at, unsigned bytes,
+	uint32_t *first)
 {
+	const struct rows *r;
 	size_t lo = 0, n = c->nrows, mid;
 
 	while (n) {
@@ -131,7 +147,12 @@ static const struct rows *rows_at(const struct ml_coder *c, uint64_t at)
 			n = mid;
 		}
 	}
-	return lo < c->nrows && c->rows[lo].off <= at ? &c->rows[lo] : NULL;
+	*first = 0;
+	r = c->rows + lo;
+	if (lo == c->nrows || r->off > at || r->bytes != bytes)
+		return 0;
+	*first = (uint32_t)((r->row - r->off / bytes % r->row) % r->row);
+	return r->row;
 }
 
 /* ----- descriptors ------------------------------------------------------ */
@@ -203,8 +224,9 @@ static unsigned choose_set(struct ml_coder *c, unsigned key)
 	return key % c->st.lay->pairs;
 }
 
+/* whole: no zero bits are left out, as elements that follow may have others. */
 static void choose(struct ml_coder *c, const struct ml_op_view *v,
-	const uint8_t *base, struct ml_state *d)
+	const uint8_t *base, int whole, struct ml_state *d)
 {
 	const struct ml_type *t = &ml_types[ml_type_crossed(v->type) ? 0 :
 		v->type];
@@ -261,6 +283,8 @@ static void choose(struct ml_coder *c, const struct ml_op_view *v,
 	d->tz = (uint8_t)(e > 31 ? 31 : e);
 	if (eb && !diff && !or)
 		d->tz = (uint8_t)(bits - 1 - eb > 31 ? 31 : bits - 1 - eb);
+	if (whole)
+		d->tz = 0;
 	if (d->tz) { /* classes are counted without the zeros */
 		unsigned j, k;
 
@@ -279,39 +303,127 @@ static void choose(struct ml_coder *c, const struct ml_op_view *v,
 static void describe_mixed(struct ml_coder *c, const struct ml_op_view *v,
 	const uint8_t *base, uint64_t tpos)
 {
-	const struct rows *r = rows_at(c, tpos);
 	struct ml_state *s = &c->st;
 	struct ml_bytes *k = &s->mix->bytes;
 	const unsigned e0 = choose_centre(v->op == ML_OP_DIFF ? base : v->data,
 		v->bytes);
-	const uint32_t row = r ? r->row : 0;
-	const uint32_t first = r ?
-		(uint32_t)((row - r->off % row) % row) : 0;
+	uint32_t first;
+	const uint32_t row = rows_at(c, tpos, 1, &first);
 
 	if (s->type == ML_TYPE_MIXED && k->row == row && k->first == first &&
 		(e0 == s->e0 || v->bytes < 128))
 		return;
 	model_op(&c->rc, s, ML_OP_DESC);
 	s->type = ML_TYPE_MIXED;
+	s->seen = ML_SEEN_NOT;
 	s->e0 = (uint16_t)e0;
 	k->row = row;
 	k->first = first;
 	model_desc(&c->rc, s);
 }
 
+/* Elements as residuals against those so many before them. */
+static void as_line(struct ml_coder *c, const struct ml_op_view *v,
+	uint32_t back, struct ml_op_view *line, const uint8_t **base)
+{
+	const unsigned kind = ml_types[v->type].f[0].kind;
+	const unsigned w = ml_kind_bytes[kind];
+	uint8_t *b = c->line + v->bytes;
+	uint64_t i;
+
+	*line = *v;
+	line->op = ML_OP_DIFF;
+	line->data = c->line;
+	*base = b;
+	memset(b, 0, back * w < v->bytes ? back * w : v->bytes);
+	if (back * w < v->bytes)
+		memcpy(b + back * w, v->data, v->bytes - back * w);
+	for (i = 0; i < v->bytes; i += w)
+		ml_elem_store(c->line + i, w, ml_residual(w * 8,
+			ml_kind_ebits[kind], ml_elem_load(b + i, w),
+			ml_elem_load(v->data + i, w)));
+}
+
+/* Whether all elements end in the zero bits that the descriptor leaves out. */
+static int end_in_zeros(const struct ml_op_view *v, unsigned tz)
+{
+	const unsigned kind = ml_types[v->type].f[0].kind;
+	const unsigned w = ml_kind_bytes[kind], eb = ml_kind_ebits[kind];
+	ml_word all = 0;
+	uint64_t i;
+
+	if (eb && tz > w * 8 - 1 - eb)
+		tz = w * 8 - 1 - eb;
+	for (i = 0; i < v->bytes; i += w)
+		all |= ml_elem_load(v->data + i, w);
+	return !(all & (((ml_word)1 << tz) - 1));
+}
+
+/* How an operation's elements are told by those before them. *go_on: the
+ * descriptor that there is says so. */
+static struct ml_telling telling(struct ml_coder *c,
+	const struct ml_op_view *v, uint32_t row, uint32_t first, int *go_on)
+{
+	struct ml_telling t = { ML_SEEN_NOT, 0, 0 };
+	const struct ml_state *s = &c->st;
+	const struct ml_seen *k = s->mix ? &s->mix->seen : NULL;
+	uint64_t bits = UINT64_MAX;
+	int same = s->seen && s->type == v->type;
+
+	*go_on = 0;
+	if (v->op != ML_OP_ALONE || !k || !ml_type_seen(v->type) ||
+		c->listed >= LIST_MAX)
+		return t;
+	t = ml_seen_best(v->type, v->data, (size_t)v->n, row);
+	if (same && s->seen == ML_SEEN_LIST && k->row == row &&
+		k->first == first && end_in_zeros(v, s->tz))
+		bits = ml_seen_go_on(&c->list, v->type, v->data, (size_t)v->n);
+	if (same && s->seen == ML_SEEN_LINE && t.how == ML_SEEN_LINE &&
+		t.back == k->row)
+		bits = t.bits;
+	if (bits < t.bits + ML_TELLING) {
+		*go_on = 1;
+		t.how = s->seen;
+	} else if (t.how != ML_SEEN_NOT && t.bits + ML_TELLING >
+		ml_cost_unseen(v->type, v->data, (size_t)v->n)) {
+		t.how = ML_SEEN_NOT;
+	}
+	return t;
+}
+
 /* Sends a descriptor when this operation needs one, or is worth one. */
 static void describe(struct ml_coder *c, const struct ml_op_view *v,
-	const uint8_t *base)
+	const uint8_t *base, uint64_t tpos)
 {
 	struct ml_state d = c->st, *s = &c->st;
+	uint32_t first = 0;
+	const uint32_t row = v->op == ML_OP_ALONE && ml_type_seen(v->type) ?
+		rows_at(c, tpos, ml_type_bytes(v->type), &first) : 0;
+	struct ml_op_view line;
+	struct ml_telling t;
+	int go_on;
 
-	choose(c, v, base, &d);
-	if (d.type == s->type && d.set == s->set && d.tz >= s->tz &&
+	t = telling(c, v, row, first, &go_on);
+	if (go_on)
+		return;
+	if (t.how == ML_SEEN_LINE) {
+		as_line(c, v, t.back, &line, &base);
+		v = &line;
+	}
+	choose(c, v, base, t.how == ML_SEEN_LINE, &d);
+	if (t.how) {
+		s->mix->seen.row = t.how == ML_SEEN_LIST ? row : t.back;
+		s->mix->seen.first = t.how == ML_SEEN_LIST ? first : 0;
+		ml_places_begin(&c->list);
+	} else if ((!s->seen || v->op == ML_OP_DIFF) &&
+		d.type == s->type && d.set == s->set && d.tz >= s->tz &&
 		(v->bytes < 128 ||
 			(d.e0 == s->e0 && d.k0 == s->k0 && d.c0 == s->c0 &&
-				d.tz == s->tz)))
+				d.tz == s->tz))) {
 		return;
+	}
 	model_op(&c->rc, s, ML_OP_DESC);
+	s->seen = (uint8_t)t.how;
 	s->type = d.type;
 	s->set = d.set;
 	s->e0 = d.e0;
@@ -416,6 +528,12 @@ static void elements(struct ml_coder *c, const struct ml_op_view *v,
 		for (j = 0; j < t->f[f].n; j++, p += w) {
 			ml_word x = ml_elem_load(p, w), y;
 
+			if (v->op == ML_OP_ALONE && s->seen) {
+				model_seen(rc, s, bits, eb, x, s->seen ==
+					ML_SEEN_LIST ? ml_places_add(&c->list,
+					x & ml_seen_size(v->type)) : 0);
+				continue;
+			}
 			if (v->op == ML_OP_ALONE) {
 				model_alone(rc, s, bits, eb,
 					ml_kind_pair(kind) ? x & 15 : x);
@@ -476,7 +594,7 @@ static void operation(struct ml_coder *c, const struct ml_op_view *v,
 			own.type = ml_plain_twin(own.type);
 	}
 	if (v->op >= ML_OP_DIFF && v->type <= 1 && c->st.mix &&
-		c->mixed < MIX_MAX) {
+		c->mixed < (v->bytes > MIX_SMALL ? MIX_MAX : 2 * MIX_MAX)) {
 		own.type = ML_TYPE_MIXED;
 		c->mixed += v->bytes;
 	}
@@ -486,7 +604,9 @@ static void operation(struct ml_coder *c, const struct ml_op_view *v,
 	if (v->type == ML_TYPE_MIXED && v->op >= ML_OP_DIFF)
 		describe_mixed(c, v, base, tpos);
 	else if (v->op == ML_OP_DIFF || v->op == ML_OP_ALONE)
-		describe(c, v, base);
+		describe(c, v, base, tpos);
+	if (v->op == ML_OP_ALONE && c->st.seen == ML_SEEN_LIST)
+		c->listed += v->n;
 	model_op(rc, &c->st, v->op);
 	model_num(rc, &c->st, kind[v->op], v->n - 1);
 	if (v->op == ML_OP_COPY || v->op == ML_OP_DIFF)
@@ -513,12 +633,14 @@ int ml_coder_encode(struct ml_coder *c, const struct ml_block *b,
 	size_t nbase = b->nbase;
 	struct ml_op_view v;
 	uint16_t sets = c->set_of;
-	uint64_t mixed = c->mixed;
+	uint64_t mixed = c->mixed, listed = c->listed;
 	int r;
 
 	*n = 0;
 	memcpy(c->arena0, c->arena, c->arena_n);
 	c->st0 = c->st;
+	if (c->st.seen == ML_SEEN_LIST)
+		c->list0 = c->list;
 	rc_start(&c->rc);
 	while (p < end) {
 		r = ml_op_read(&p, end, &v, diag);
@@ -543,8 +665,11 @@ int ml_coder_encode(struct ml_coder *c, const struct ml_block *b,
 	if (c->rc.full || *n >= limit) {
 		memcpy(c->arena, c->arena0, c->arena_n);
 		c->st = c->st0;
+		if (c->st.seen == ML_SEEN_LIST)
+			c->list = c->list0;
 		c->set_of = sets;
 		c->mixed = mixed;
+		c->listed = listed;
 		*n = 0;
 		return ML_OK;
 	}

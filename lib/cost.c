@@ -63,6 +63,8 @@ uint64_t ml_cost_lit(const uint8_t *p, size_t n)
 /* Histograms of a tensor: class by context, and the bits that stay raw. */
 struct hist {
 	uint32_t f[16][66], i[16][66], low[256], exp[257];
+	uint32_t full; /* floats whose mantissa is there */
+	ml_word mant; /* bits set in any of them */
 	uint64_t raw;
 };
 
@@ -80,6 +82,8 @@ static void one_alone(struct hist *h, unsigned kind, ml_word t,
 		k = (unsigned)(t >> (w - 1 - eb)) & ((1u << eb) - 1);
 		h->exp[t == 0 ? 256 : eb > 8 ? k >> (eb - 8) : k]++;
 		h->raw += t == 0 ? 0 : w - (eb > 8 ? 8 : eb);
+		h->full += t != 0;
+		h->mant |= t;
 		return;
 	}
 	t = ml_sign_extend(t, w);
@@ -115,7 +119,9 @@ static void one_requant(struct hist *h, uint32_t ratio, unsigned w,
 	h->raw += k;
 }
 
-static uint64_t total(const struct hist *h, uint64_t seen, uint64_t all)
+/* mant: bits of the mantissas of elements alone; 0 for others. */
+static uint64_t total(const struct hist *h, unsigned mant, uint64_t seen,
+	uint64_t all)
 {
 	uint64_t bits = h->raw, learn = 0;
 	size_t c;
@@ -126,6 +132,11 @@ static uint64_t total(const struct hist *h, uint64_t seen, uint64_t all)
 	}
 	bits += ml_entropy(h->low, 256) + ml_entropy(h->exp, 257);
 	learn += learning(h->low, 256) + learning(h->exp, 257);
+	if (h->full && mant) { /* they end in zeros */
+		for (c = 0; c < mant && !(h->mant >> c & 1); c++)
+			;
+		bits -= (uint64_t)h->full * c;
+	}
 	if (seen < all && seen)
 		bits = bits / seen * all + bits % seen * all / seen;
 	return bits + learn;
@@ -185,7 +196,7 @@ static uint64_t cost_blocks(unsigned type, const uint8_t *b,
 		ml_qblock_bits(form, &k.t, bytes, 0);
 		one_block(&h, &k);
 	}
-	return total(&h, seen, units);
+	return total(&h, 0, seen, units);
 }
 
 /* The same from weights of another type. */
@@ -216,7 +227,7 @@ static uint64_t cost_crossed(unsigned type, const uint8_t *b,
 			one_block(&h, &k);
 		}
 	}
-	return total(&h, seen, units);
+	return total(&h, 0, seen, units);
 }
 
 static uint64_t cost(unsigned type, const uint8_t *b, const uint8_t *p,
@@ -281,10 +292,13 @@ static uint64_t cost(unsigned type, const uint8_t *b, const uint8_t *p,
 			}
 		}
 	}
-	return total(&h, seen, units);
+	per = ml_kind_ebits[t->f[0].kind];
+	return total(&h, !b && per && t->nfield == 1 && t->f[0].n == 1 ?
+		ml_kind_bits(t->f[0].kind) - 1 - (unsigned)per : 0, seen,
+		units);
 }
 
-uint64_t ml_cost_alone(unsigned type, const uint8_t *p, size_t units)
+uint64_t ml_cost_unseen(unsigned type, const uint8_t *p, size_t units)
 {
 	return cost(type, NULL, p, units);
 }

@@ -17,9 +17,10 @@ uint64_t ml_entropy(const uint32_t *cnt, size_t n);
 
 /* Plain bytes. */
 uint64_t ml_cost_lit(const uint8_t *p, size_t n);
-/* `units` blocks of an element type, coded without a base. */
-uint64_t ml_cost_alone(unsigned type, const uint8_t *p, size_t units);
-/* The same as residuals against the blocks at b. */
+/* `units` blocks of an element type, coded without a base and without what
+ * seen.h has. */
+uint64_t ml_cost_unseen(unsigned type, const uint8_t *p, size_t units);
+/* As residuals against the blocks at b. */
 uint64_t ml_cost_diff(unsigned type, const uint8_t *b, const uint8_t *p,
 	size_t units);
 

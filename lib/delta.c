@@ -17,6 +17,7 @@
 #include "match.h"
 #include "ops.h"
 #include "rows.h"
+#include "seen.h"
 #include "text.h"
 
 #define PIECE ML_BLOCK_OUT /* bytes of a tensor judged together */

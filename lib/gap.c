@@ -8,6 +8,7 @@
 #include "gap.h"
 #include "inplace.h"
 #include "ops.h"
+#include "seen.h"
 
 #define PIECE ML_GAP_PIECE /* bytes judged together */
 #define SHORT 48 /* below, literals without thought */

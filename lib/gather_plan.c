@@ -12,6 +12,7 @@
 #include "gather.h"
 #include "gather_plan.h"
 #include "ops.h"
+#include "seen.h"
 
 #define LEAST 1024 /* bytes of a tensor that is worth it */
 #define PROBE 256 /* bytes looked at first, */

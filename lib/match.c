@@ -12,6 +12,7 @@
 #include "inplace.h"
 #include "match.h"
 #include "ops.h"
+#include "seen.h"
 
 #define BASE_MIN 8 /* bytes of a base that are worth an index */
 #define STEPS 2048
@@ -23,8 +24,9 @@
 #define WINDOW_MIN 4 /* bytes of a match in the window */
 /* Where literals cost so much nothing can be coded, and a match must be worth
  * its operation uncoded: a patch is never larger than its target. */
-#define NOISE 62
+#define NOISE (62 * 32)
 #define NOISE_MIN 24
+#define BEGIN 64 /* bits that it takes to begin with elements of a type */
 
 #define AREA 4096 /* bytes looked at for scattered changes */
 #define LARGE (1u << 22) /* bytes of a base where time counts */
@@ -140,7 +142,7 @@ void ml_match_jump(struct ml_match *m, uint64_t n, int64_t disp)
 static void consider(struct cand *best, int op, uint64_t arg, size_t len,
 	size_t back, unsigned lit, int64_t price)
 {
-	int64_t gain = (int64_t)((len + back) * lit >> 3) - price -
+	int64_t gain = (int64_t)((len + back) * lit >> 8) - price -
 		(int64_t)ml_bitlen(len);
 
 	if (gain > best->gain) {
@@ -324,15 +326,16 @@ static void add_step(struct ml_step *step, size_t *n, unsigned op, size_t at,
 	step[(*n)++].arg = arg;
 }
 
-/* What a byte costs when no match covers it, in 1/8 bit. */
+/* What a byte costs when no match covers it, in 1/256 bit. */
 static unsigned literal_price(const uint8_t *p, size_t n, unsigned type)
 {
+	const unsigned least = type ? 1 : 128;
 	uint64_t bits = type ?
-		ml_cost_alone(type, p, n / ml_type_bytes(type)) :
+		ml_cost_alone(type, p, n / ml_type_bytes(type)) + BEGIN :
 		ml_cost_lit(p, n);
 
-	bits = bits * 8 / n;
-	return bits < 4 ? 4 : bits > 64 ? 64 : (unsigned)bits;
+	bits = bits * 256 / n;
+	return bits < least ? least : bits > 2048 ? 2048 : (unsigned)bits;
 }
 
 /* Some bytes from *i on, by the cheapest steps; or as one gap, where they are
@@ -446,7 +449,7 @@ int ml_match_run(struct ml_match *m, const uint8_t *p, size_t n, unsigned type,
 			if (unit > 1 && d.op >= 0)
 				trim(&d, from, i + unit, unit);
 			if (d.op < 0 || d.gain <= c.gain + (int64_t)
-				(d.back ? 0 : unit * lit >> 3))
+				(d.back ? 0 : unit * lit >> 8))
 				break;
 			c = d;
 			i += unit;

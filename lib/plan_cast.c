@@ -9,6 +9,7 @@
 #include "nano_cast.h"
 #include "ops.h"
 #include "plan.h"
+#include "seen.h"
 
 #define TRIES 64 /* tensors of as many elements looked at */
 

@@ -10,6 +10,7 @@
 #include "mlcast.h"
 #include "ops.h"
 #include "plan.h"
+#include "seen.h"
 
 #define TRIES 256 /* tensors of as many weights looked at */
 #define LOOK 2 /* units by which most of them are passed over */

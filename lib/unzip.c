@@ -192,6 +192,8 @@ static void elements(struct ml_unzip *u, const struct ml_op_view *v, size_t n,
 				x = v->op == ML_OP_ALONE ? 0 : y;
 				x = (model_mixed_elem(rc, s, at++,
 					(unsigned)x, 0) - x) & 255;
+			} else if (v->op == ML_OP_ALONE && s->seen) {
+				x = model_seen(rc, s, bits, eb, 0, 0);
 			} else if (v->op == ML_OP_ALONE) {
 				x = model_alone(rc, s, bits, eb, 0);
 				if (ml_kind_pair(kind))
@@ -499,14 +501,30 @@ static void tell_op(const struct ml_unzip *u, const struct ml_op_view *v,
 		CROSSED("q8_0")
 	};
 
+	/* by those before: a list, or a line, of the types 2 to 10, 37 to 41 */
+	static const char *const seen[2][14] = {
+		{ "i16 list", "i32 list", "i64 list", "f16 list", "bf16 list",
+		"f32 list", "f64 list", "f8_e4 list", "f8_e5 list",
+		"i16be list", "i32be list", "f16be list", "f32be list",
+		"f64be list" },
+		{ "i16 line", "i32 line", "i64 line", "f16 line", "bf16 line",
+		"f32 line", "f64 line", "f8_e4 line", "f8_e5 line",
+		"i16be line", "i32be line", "f16be line", "f32be line",
+		"f64be line" }
+	};
 	const unsigned k = v->type - ML_TYPE_KEPT;
 
 	o->op = name[v->op];
-	o->type = v->op != ML_OP_DIFF && v->op != ML_OP_ALONE ? "" :
-		v->type < ML_TYPE_KEPT ? type[v->type] :
-		ml_type_crossed(v->type) ? crossed[ML_CROSS_FORM(v->type)]
-		[ML_CROSS_FROM(v->type)] :
-		cast[3 * (k >> 4) + (k >> 2 & 3)][ML_CAST_FROM(k)];
+	if (v->op == ML_OP_ALONE && u->lay && u->st.seen)
+		o->type = seen[u->st.seen - 1][v->type < ML_NSIMPLE ?
+			v->type - 2 : v->type - ML_TYPE_SWAPPED + 9];
+	else
+		o->type = v->op != ML_OP_DIFF && v->op != ML_OP_ALONE ? "" :
+			v->type < ML_TYPE_KEPT ? type[v->type] :
+			ml_type_crossed(v->type) ?
+			crossed[ML_CROSS_FORM(v->type)]
+			[ML_CROSS_FROM(v->type)] :
+			cast[3 * (k >> 4) + (k >> 2 & 3)][ML_CAST_FROM(k)];
 	o->target = u->tpos;
 	o->bytes = v->bytes;
 	o->arg = v->arg;

@@ -94,6 +94,8 @@ TYPES = [
     "f32", "f64",
 ]
 MIXED = 52
+SEEN = 56
+SEEN_TYPES = set(range(2, 11)) | set(range(37, 42))
 CROSS = 57
 CASTS_OF_NANO = {53: (7, 5, 6), 54: (36, 35), 55: (1, 1)}
 BLOCK_TYPES = {42: 20, 43: 21, 44: 22, 45: 19, 46: 18, 47: 13, 48: 14,
@@ -312,6 +314,8 @@ class Model(Coder):
             slots = Slots()
             self.lits = Mixer(slots, 60, 60)
             self.elements = Elements(Mixer(slots, 28, 250))
+            self.listed = List(Mixer(slots, 28, 250), Mixer(slots, 28, 250))
+            self.seen = None
 
     def bit(self, i):
         f, g, t = self.f, self.g, self.t
@@ -387,6 +391,7 @@ class Model(Coder):
             need(form < 10 and self.source < 13 and self.source != form + 3,
                  "unknown type", 5)
             self.form = 42 + form
+            self.seen = None
             self.set = self.raw(2)
             self.e0 = self.c0 = 15
             self.k0 = self.tz = 0
@@ -396,7 +401,17 @@ class Model(Coder):
             n = self.raw(4)
             row = self.raw(n)
             self.elements.describe(self.e0, row, self.raw(n))
+            self.seen = None
             return
+        if self.cls == 3:
+            self.seen = None
+        if self.type == SEEN and self.cls == 3:
+            self.type = self.raw(6)
+            need(self.type in SEEN_TYPES, "unknown type", 5)
+            self.seen = (self.next_listed, self.next_in_line)[self.raw(1)]
+            n = self.raw(4)
+            row = self.raw(n)
+            self.listed.describe(row, self.raw(n))
         self.e0 = self.raw(11)
         self.set = self.raw(2)
         self.k0 = self.raw(5)
@@ -515,6 +530,27 @@ class Model(Coder):
             self.remember((256 - v if v > 127 else v).bit_length())
             return (v + self.e0) & 255
         return self.number_alone(8 * n, self.e0 if n == 1 else 0)
+
+    def next_in_line(self, kind):
+        line, row = self.listed.line, self.listed.row
+        b = line[-row] if row and len(line) >= row else 0
+        line.append(self.against(kind, b))
+        return line[-1]
+
+    def next_listed(self, kind):
+        n, exponent = KINDS[kind]
+        size = (1 << 8 * n - (exponent > 0)) - 1
+        k = self.listed
+        place = k.place(self)
+        if place:
+            v = k.values[place] if place < len(k.values) else 0
+            if exponent and k.sign(self, place):
+                v |= size + 1
+        else:
+            v = self.alone(kind)
+            k.join(v & size)
+        k.came(place)
+        return v
 
     def remember(self, k):
         self.k2 = self.k1
@@ -832,11 +868,16 @@ class Mixer:
         self.came = [[16 * squash((j - 16) * 128) for j in range(33)]
                      for _ in range(256)]
 
-    def byte(self, coder, contexts, expected, length):
+    def byte(self, coder, contexts, expected, length, bits=8):
         p, count = self.slots.p, self.slots.count
         match, big = self.match, (1 << 20) - 64
         m = 1
         for k in range(8):
+            if k < 8 - bits:
+                if k % 4 == 0:
+                    lines = [hash_(c, m) >> 17 << 4 for c in contexts]
+                m *= 2
+                continue
             if k % 4 == 0:
                 lines = [hash_(c, m) >> 17 << 4 for c in contexts]
             j = 1 << k % 4
@@ -958,6 +999,65 @@ class Elements:
             self.column = (i + 1) % self.row
         self.v = [v, v1, v2, v3]
         return v + (self.e0 if base is None else base) & 255
+
+
+class List:
+    """Elements by those before: places in a list, and how they are told."""
+
+    def __init__(self, low, rest):
+        self.low, self.rest = low, rest
+        self.describe(0, 0)
+
+    def describe(self, row, first):
+        self.row, self.first = row if row <= 8191 else 0, first
+        self.values = [0]  # of a list: nothing is at place 0
+        self.line = []
+        self.next = 1
+        self.p = [0] * 4
+        self.up = [0] * self.row
+        self.column = 0
+
+    def begin(self, o, w):
+        if self.row:
+            self.column = (o // w + self.first) % self.row
+
+    def place(self, coder):
+        p1, p2, p3, p4 = self.p
+        c = [0, p1, p2 << 16 | p1]
+        c.append(hash_(c[2], p3))
+        c.append(hash_(c[3], p4))
+        c.append(p2)
+        if self.row:
+            up = self.up[self.column]
+            c += [up, up << 16 | p1, self.column]
+        self.contexts = c
+        bits = (len(self.values) - 1).bit_length()
+        h = 0
+        if bits > 8:
+            h = self.rest.byte(coder, [hash_(x, 200 + i) for i, x in
+                                       enumerate(c)], None, 0, bits - 8)
+        v = self.low.byte(coder, [hash_(x ^ hash_(h, 251), 220 + i)
+                                  for i, x in enumerate(c)], None, 0,
+                          min(bits, 8))
+        return h << 8 | v
+
+    def sign(self, coder, place):
+        return self.rest.byte(coder, [
+            hash_(x ^ hash_(place, 252), 240 + i)
+            for i, x in enumerate(self.contexts[:3])], None, 0, 1)
+
+    def join(self, v):
+        if len(self.values) <= 4095:
+            self.values.append(v)
+        else:
+            self.values[self.next] = v
+        self.next = self.next % 4095 + 1
+
+    def came(self, place):
+        self.p = [place] + self.p[:3]
+        if self.row:
+            self.up[self.column] = place
+            self.column = (self.column + 1) % self.row
 
 
 # ===== blocks ==============================================================
@@ -1315,6 +1415,9 @@ def ranged(t, model, payload, end):
             elif op == 3:
                 cast = model.casts(t, n, at) if model.cls == 1 else None
                 t.units(type_, n, at, model.against, cast)
+            elif model.cls == 3 and model.seen:
+                model.listed.begin(start, unit)
+                t.units(type_, n, None, lambda k, b: model.seen(k))
             else:
                 t.units(type_, n, None, lambda k, b: model.alone(k))
         if model.cls == 3 and dist:

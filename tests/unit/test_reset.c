@@ -69,7 +69,22 @@ static uint64_t some(struct side *s, unsigned what, uint32_t arg, uint64_t at)
 			v = v * 31 + model_mixed_elem(&s->rc, st, at + i,
 				alone ? 0 : arg & 255, 0);
 		return v;
-	case 3: /* blocks */
+	case 3: /* by those before */
+		st->type = (uint8_t)(2 + arg % 9);
+		st->set = arg >> 12 & 3;
+		if (arg & 32)
+			model_desc(&s->rc, st);
+		st->type = (uint8_t)(2 + arg % 9);
+		if (st->seen != (arg & 16 ? ML_SEEN_LIST : ML_SEEN_LINE)) {
+			st->seen = arg & 16 ? ML_SEEN_LIST : ML_SEEN_LINE;
+			ml_seen_forget(&st->mix->seen);
+		}
+		model_begin(st, ML_OP_ALONE, at);
+		for (i = 0; i < n * 9; i++)
+			v = v * 31 + model_seen(&s->rc, st, bits > 8 ? bits :
+				32, bits > 8 ? eb : 8, 0, 0);
+		return v;
+	case 4: /* blocks */
 		st->type = (uint8_t)(ML_TYPE_BLOCK + arg % 10);
 		st->set = arg >> 12 & 3;
 		model_begin(st, alone ? ML_OP_ALONE : ML_OP_DIFF, at);
@@ -118,11 +133,11 @@ static void same(void)
 		rc_start(&fresh.rc);
 		n = round % 10 ? rnd(12) : rnd(1500);
 		for (i = 0; i < n; i++) {
-			what = rnd(10);
+			what = rnd(12);
 			arg = rnd(0xffffffff);
 			/* each in turn alone, too */
 			if (round % 3)
-				what = round / 3 % 10;
+				what = round / 3 % 12;
 			if (some(&used, what, arg, i) !=
 				some(&fresh, what, arg, i))
 				break;
@@ -184,7 +199,8 @@ static double hostile(const char *name, int coded, unsigned op, unsigned type,
 		abort();
 	memset(base, 7, sizeof base);
 	for (i = 0; i < sizeof data; i++)
-		data[i] = (uint8_t)(i * i / 7 + 97);
+		data[i] = (uint8_t)(type == 3 ? i / 4 * 37 % 5 + i % 4 :
+			i * i / 7 + 97);
 	body.n = 0;
 	for (i = 0; i < RECORDS && body.n < CAP - 400; i++) {
 		plain.n = code.n = 0;
@@ -243,7 +259,7 @@ int main(void)
 	double each, all = 0;
 
 	same();
-	/* A full clearing would be some 2.9 MB each time. What a reset costs
+	/* A full clearing would be some 3 MB each time. What a reset costs
 	 * that follows a record of next to nothing, */
 	CHECK(hostile("plain LIT of 1", 0, ML_OP_LIT, 0, 1, &all) < 1000);
 	CHECK(hostile("coded LIT of 1", 1, ML_OP_LIT, 0, 1, &each) < 1000);
@@ -257,6 +273,9 @@ int main(void)
 	/* and when more was made: by what that touched. */
 	CHECK(hostile("LIT of 1000", 1, ML_OP_LIT, 0, 1000, &each) < 1000);
 	CHECK(each - all < 1000 * 1024);
+	CHECK(hostile("ALONE of 900 i32 in a list", 1, ML_OP_ALONE, 3, 900,
+		&each) < 1000);
+	CHECK(each - all < 900 * 1024);
 	CHECK(hostile("COPY of 4000", 1, ML_OP_COPY, 0, 4000, &each) < 1000);
 	CHECK(each - all < 4000 * 2);
 	return 0;

@@ -27,7 +27,8 @@ def rnd(n):
 def st(tensors, note):
 	head, data = {"__metadata__": {"note": note}}, b""
 	for name, dtype, b in tensors:
-		size = {"F32": 4, "F16": 2, "BF16": 2, "I8": 1}[dtype]
+		size = {"F32": 4, "F16": 2, "BF16": 2, "I8": 1, "I64": 8,
+			"I32": 4}[dtype]
 		head[name] = {"dtype": dtype, "shape": [len(b) // size],
 			"data_offsets": [len(data), len(data) + len(b)]}
 		data += b
@@ -194,6 +195,20 @@ write("quantised", gguf([(k, n, b) for k, b in kinds + kinds]),
 	[(2, n, quantised(as_is[k], 4)) for k, _ in kinds]))
 
 
+# Elements that those before them tell: few values, more of them than a byte
+# counts, rows that follow the row before, steps; with none that are new at
+# first, a sign that hangs on the value, and -0.
+palette = [single[40 + i] for i in range(20)] + [1 << 31, 0]
+many = [single[100 + i] for i in range(700)]
+skew = lambda v: v[min(rnd(len(v)), rnd(len(v)))]
+write("seen", b"", st([("f", "F32", pack("I", [skew(palette)
+	for _ in range(900)])), ("h", "BF16", pack("H", [skew(brain[20:60])
+	for _ in range(600)])), ("i", "I64", pack("Q", [5 + 3 * i // 2
+	for i in range(300)])), ("j", "I32", pack("I", [rnd(3) * 70000
+	for _ in range(700)])), ("m", "F32", pack("I", many + [skew(many)
+	for _ in range(5000)])), ("n", "F16", pack("H", [0x3000 + 9 * i
+	for i in range(400)]))], "two"))
+
 # Codes of eight bits: an ONNX of weights, and one of what they were rounded to.
 def pb(number, v):
 	key = lambda wire: bytes([number << 3 & 127 | wire |
@@ -263,7 +278,7 @@ if [ "${1-}" != pin ]; then
 	rm -f "$here"/good/range-*.hex "$here"/stream/*.hex
 	mkdir -p "$here/stream"
 	for n in model same text empty run swapped zip blocks casts quantised codes \
-		crossed; do
+		crossed seen; do
 		for c in nano micro full; do
 			ml-diff -c $c $n.base $n.target >patch
 			{
@@ -345,7 +360,7 @@ fi
 # ===== what the encoder writes ==========================================
 
 for n in model same text empty run swapped zip blocks casts quantised codes \
-		crossed; do
+		crossed seen; do
 	for c in nano micro full; do
 		printf '%s  %s %s\n' "$(ml-diff -c $c $n.base $n.target |
 			sha256sum | cut -c 1-64)" "$n" $c

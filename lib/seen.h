@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* Whether elements without a base are best told by those before them, as
+ * mlseen.h has it, and by which. Private to the library. */
+#ifndef ML_SEEN_ENC_H
+#define ML_SEEN_ENC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define ML_PLACES 4096 /* of a list, 0 among them, which is none */
+
+/* The values of a list, found by value: what the decoder's list has. */
+struct ml_places {
+	uint64_t value[ML_PLACES];
+	uint16_t head[ML_PLACES], chain[ML_PLACES]; /* by hash */
+	unsigned n, next;
+};
+
+void ml_places_begin(struct ml_places *l);
+/* The place of a value; 0: it has none, and is given one. */
+unsigned ml_places_add(struct ml_places *l, uint64_t value);
+
+/* What of an element is in the list: floats leave their sign out. */
+uint64_t ml_seen_size(unsigned type);
+
+#define ML_TELLING 60 /* bits that a descriptor which says how costs */
+
+/* A way to tell the elements of an operation. */
+struct ml_telling {
+	unsigned how; /* enum ml_seen_how */
+	uint32_t back; /* of a line */
+	uint64_t bits; /* that it costs, about, without a descriptor */
+};
+
+/* The best way for n elements of w bytes. row: elements of a row, 0 if that is
+ * not known. */
+struct ml_telling ml_seen_best(unsigned type, const uint8_t *p, size_t n,
+	uint32_t row);
+/* What they cost in a list that goes on; l itself is left as it is. */
+uint64_t ml_seen_go_on(const struct ml_places *l, unsigned type,
+	const uint8_t *p, size_t n);
+
+/* `units` blocks of an element type, coded without a base in the best way. */
+uint64_t ml_cost_alone(unsigned type, const uint8_t *p, size_t units);
+
+#endif
