@@ -12,7 +12,7 @@
 
 /* In this order, until one has something for a tensor. */
 static const struct ml_planner *const planners[] = {
-	&ml_plan_sum, &ml_plan_cast, &ml_plan_layout, &ml_plan_cross
+	&ml_plan_sum, &ml_plan_cast, &ml_plan_cross, &ml_plan_layout
 };
 #define NPLANNER (sizeof(planners) / sizeof(*planners))
 
@@ -96,9 +96,10 @@ static int plan(struct ml_plan *p, void **ctx, struct ml_diag *diag)
 		t = &p->target->span[i];
 		if (t->len < ML_PLAN_SMALL || t->kind != ML_TENSOR)
 			continue;
-		had = p->out->n;
+		had = p->out->n + p->out->ncrossed;
 		own = ml_plan_own(p, t);
-		for (k = 0; !err && k < NPLANNER && p->out->n == had; k++)
+		for (k = 0; !err && k < NPLANNER &&
+			p->out->n + p->out->ncrossed == had; k++)
 			if (able(p, planners[k]))
 				err = planners[k]->find(
 					p, ctx[k], i, own, diag);
@@ -113,7 +114,7 @@ int ml_cast_plan(struct ml_cast_base *out, const struct ml_model *base,
 	struct ml_plan *p = calloc(1, sizeof(*p));
 	void *ctx[NPLANNER] = {0};
 	struct ml_casts casts;
-	size_t i;
+	size_t i, k;
 	int err = ML_OK, threads = out->threads, cls = out->cls;
 
 	memset(out, 0, sizeof(*out));
@@ -141,6 +142,10 @@ int ml_cast_plan(struct ml_cast_base *out, const struct ml_model *base,
 		ml_cast_free(out->c, out->n);
 		out->c = NULL;
 		out->n = 0;
+		for (i = k = 0; i < out->ncrossed; i++)
+			if (out->crossed[i].span < base->nspan)
+				out->crossed[k++] = out->crossed[i];
+		out->ncrossed = k;
 	}
 	free(p->by_name);
 	free(p);

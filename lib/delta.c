@@ -374,8 +374,8 @@ static int span(struct delta *d, const struct ml_span *sp,
 /* The same of blocks from weights of another type, where that is better than
  * what the base has of the same type. */
 static int crossed(struct delta *d, const struct ml_span *sp,
-	const struct ml_crossed *x, const struct ml_span *base,
-	struct ml_diag *diag)
+	const struct ml_crossed *x, const struct ml_span *of,
+	const struct ml_span *base, struct ml_diag *diag)
 {
 	const size_t unit = ml_type_bytes(x->type);
 	const size_t need = ml_type_base(x->type);
@@ -387,7 +387,7 @@ static int crossed(struct delta *d, const struct ml_span *sp,
 
 	for (u = 0; !r && u * unit < sp->len; u += k) {
 		at = u * unit;
-		from = x->from->off + u * need;
+		from = of->off + u * need;
 		k = (sp->len - at) / unit < most ?
 			(size_t)((sp->len - at) / unit) : most;
 		n = k * unit;
@@ -535,10 +535,11 @@ int ml_delta(const struct ml_model *base, struct ml_src *bsrc,
 		if (!r)
 			r = next->span(next->ctx, sp, diag);
 		if (!r)
-			r = x ? crossed(&d, sp, x, from, diag) :
+			r = x ? crossed(&d, sp, x, &base->span[x->span], from,
+				diag) :
 				span(&d, sp, from, diag);
 		if (x) {
-			from = x->from;
+			from = &base->span[x->span];
 			snprintf(other, sizeof other, "from %s",
 				ml_type_text(type, from));
 			how = other;

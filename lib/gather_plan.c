@@ -49,6 +49,7 @@ struct ml_layouts {
 	void *arg;
 	uint8_t stage[ML_GATHER_STAGE];
 	uint8_t raw[SAMPLE * 16], made[SAMPLE + 512], want[SAMPLE];
+	uint8_t also[SAMPLE]; /* of a second look */
 };
 
 void ml_found_free(struct ml_found *f)
@@ -186,7 +187,7 @@ struct look {
 };
 
 static int look_at(struct ml_layouts *l, struct look *k, const struct view *t,
-	uint64_t at, size_t n, struct ml_diag *diag)
+	uint64_t at, size_t n, uint8_t *want, struct ml_diag *diag)
 {
 	int err;
 
@@ -197,9 +198,9 @@ static int look_at(struct ml_layouts *l, struct look *k, const struct view *t,
 		k->n = t->unit;
 	k->at = at > t->sp->len - k->n ? t->sp->len - k->n : at;
 	k->at -= k->at % t->unit;
-	k->want = l->want;
-	err = ml_src_read(l->tsrc, t->sp->off + k->at, l->want, k->n, diag);
-	k->alone = err ? 0 : ml_cost_alone(t->type, l->want,
+	k->want = want;
+	err = ml_src_read(l->tsrc, t->sp->off + k->at, want, k->n, diag);
+	k->alone = err ? 0 : ml_cost_alone(t->type, want,
 		k->n / t->unit);
 	return err;
 }
@@ -216,7 +217,8 @@ static int judge(struct ml_layouts *l, const struct look *k,
 	const uint8_t *made = l->raw;
 	uint64_t first = k->at >> g->from, n = k->n >> g->from;
 	uint64_t unit = k->at / k->t->unit;
-	int err;
+	unsigned type = k->t->type;
+	int err, how;
 
 	*bits = UINT64_MAX;
 	if (t->dtype != b->sp->dtype) {
@@ -224,11 +226,17 @@ static int judge(struct ml_layouts *l, const struct look *k,
 		like.len = b->sp->len;
 		like.off = 0;
 		like.quant = b->sp->quant;
-		if (!l->recast(l->arg, &c, t, &like))
+		how = l->recast(l->arg, &c, t, &like);
+		if (!how)
 			return ML_OK;
-		first = unit * ml_cast_elems(c.to);
-		n = k->n / k->t->unit * ml_cast_elems(c.to);
-		recast = &c;
+		if (how == 2)
+			type = (unsigned)c.units;
+		else
+			recast = &c;
+		n = how == 2 ? ml_type_base(type) >> g->from :
+			ml_cast_elems(c.to);
+		first = unit * n;
+		n *= k->n / k->t->unit;
 	}
 	err = ml_gather_make(g, l->bsrc, first, n, l->raw, l->stage, diag);
 	if (err)
@@ -237,14 +245,15 @@ static int judge(struct ml_layouts *l, const struct look *k,
 		ml_cast_make(recast, unit, k->n / k->t->unit, l->raw, l->made);
 		made = l->made;
 	}
-	*bits = memcmp(made, k->want, k->n) ? ml_cost_diff(k->t->type, made,
-		k->want, k->n / k->t->unit) : 0;
+	*bits = type != k->t->type || memcmp(made, k->want, k->n) ?
+		ml_cost_diff(type, made, k->want, k->n / k->t->unit) : 0;
 	return ML_OK;
 }
 
 /* The best of what was looked at for one tensor. */
 struct best {
 	struct look probe;
+	struct look second; /* of heads: a row alone may be where it is by chance */
 	const struct view *b;
 	struct ml_gather g;
 	uint64_t bits;
@@ -265,14 +274,17 @@ static int try_one(struct ml_layouts *l, struct best *best,
 	const struct view *b, struct ml_gather *g, struct ml_diag *diag)
 {
 	const struct ml_cast c = cast_of(g, b);
-	uint64_t bits;
+	uint64_t bits, more;
 	int err;
 
 	if (!l->own && !l->left)
 		return ML_OK;
 	l->left -= !l->own;
 	err = judge(l, &best->probe, b, &c, &bits, diag);
-
+	if (!err && best->second.n && bits < best->probe.alone / 2) {
+		err = judge(l, &best->second, b, &c, &more, diag);
+		bits = more > bits ? more : bits;
+	}
 	if (!err && bits < best->bits) {
 		best->bits = bits;
 		best->b = b;
@@ -318,6 +330,8 @@ static int heads(struct ml_layouts *l, struct best *best,
 		sizeof(b->dim)))
 		return ML_OK;
 	g.dim[3] = row_of(b);
+	err = look_at(l, &best->second, best->probe.t, t->sp->len / 7 * 5,
+		PROBE, l->also, diag);
 	for (h = 1; !err && h <= rows / 4 && h <= 256; h++) {
 		if (rows % (4 * h))
 			continue;
@@ -330,6 +344,7 @@ static int heads(struct ml_layouts *l, struct best *best,
 		if (!err && rows / 2 / h != 2)
 			err = try_one(l, best, b, &g, diag);
 	}
+	best->second.n = 0;
 	return err;
 }
 
@@ -469,7 +484,8 @@ static int confirm(struct ml_layouts *l, const struct view *t,
 	const size_t n = t->sp->len < SAMPLE ? (size_t)t->sp->len : SAMPLE;
 	uint64_t bits = UINT64_MAX;
 	struct look k;
-	int err = look_at(l, &k, t, (t->sp->len - n) / 2, n, diag);
+	int err = look_at(l, &k, t, (t->sp->len - n) / 2, n, l->want,
+		diag);
 
 	if (!err)
 		err = judge(l, &k, b, &f->c, &bits, diag);
@@ -547,7 +563,8 @@ int ml_layouts_find(struct ml_layouts *l, const struct ml_span *sp,
 	ml_recast *recast, void *arg, struct ml_found *f,
 	struct ml_diag *diag)
 {
-	const unsigned to = ml_cast_type(sp->dtype, 1);
+	const int able = ml_cast_type(sp->dtype, 1) != ML_CAST_NONE ||
+		ml_type_block(ml_type_of(sp->dtype));
 	struct best best = {.bits = UINT64_MAX};
 	struct view t, e;
 	int err;
@@ -559,9 +576,9 @@ int ml_layouts_find(struct ml_layouts *l, const struct ml_span *sp,
 	if (!view_of(&t, sp, 0))
 		return ML_OK;
 	e = t;
-	if (t.blocks && (to == ML_CAST_NONE || !view_of(&e, sp, 1)))
+	if (t.blocks && (!able || !view_of(&e, sp, 1)))
 		e = t;
-	err = look_at(l, &best.probe, &t, t.sp->len / 3, PROBE, diag);
+	err = look_at(l, &best.probe, &t, t.sp->len / 3, PROBE, l->want, diag);
 	if (!err)
 		err = same_count(l, &best, &t, diag);
 	if (!err && t.blocks && e.count != t.count && !best.as_is &&

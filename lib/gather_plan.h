@@ -21,7 +21,8 @@ int ml_layouts_new(struct ml_layouts **out, const struct ml_model *base,
 void ml_layouts_free(struct ml_layouts *l);
 
 /* The cast that makes t of the numbers of b in t's layout, its range from
- * offset 0 on; 0 when there is none. Its scales are the caller's. */
+ * offset 0 on; 0 when there is none. Its scales are the caller's. 2: it is no
+ * cast, but blocks are predicted from b, by operations of type c->units. */
 typedef int ml_recast(void *arg, struct ml_cast *c, const struct ml_span *t,
 	const struct ml_span *b);
 

@@ -532,7 +532,7 @@ int ml_relay_end(struct ml_relay *r, struct ml_diag *diag);
 struct ml_crossed {
 	uint64_t target;
 	unsigned type; /* of operations, mltype.h */
-	const struct ml_span *from;
+	size_t span; /* of the base, with what was added to it */
 };
 
 /* Residuals (ml-delta): sends every span of the target and then its plain

@@ -7,7 +7,7 @@
 #include "ml.h"
 #include "mltype.h"
 
-#define ML_OP_HEAD_MAX 23 /* bytes of an operation before its data */
+#define ML_OP_HEAD_MAX 22 /* bytes of an operation before its data */
 
 struct ml_op_view {
 	unsigned op; /* enum ml_op, never ML_OP_DESC */

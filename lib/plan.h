@@ -58,6 +58,11 @@ uint64_t ml_plan_count(const struct ml_span *sp, int to);
  * ML_QUANT_MAX. */
 int ml_plan_fits(struct ml_cast *c, const struct ml_span *t,
 	const struct ml_span *b, uint32_t *scale);
+/* The type of operations that make the blocks of t from the weights of b; 0 for
+ * none. */
+unsigned ml_plan_crossed(const struct ml_span *t, const struct ml_span *b);
+int ml_plan_cross_add(struct ml_plan *p, const struct ml_span *t,
+	unsigned type, size_t span, struct ml_diag *diag);
 /* The base's tensor of t's name, type and length, or NULL. */
 const struct ml_span *ml_plan_own(const struct ml_plan *p,
 	const struct ml_span *t);

@@ -59,8 +59,7 @@ static int by_count(const void *pa, const void *pb)
 	return (a->off > b->off) - (a->off < b->off);
 }
 
-/* The type of operations that make t from b; 0 for none. */
-static unsigned type_for(const struct ml_span *t, const struct ml_span *b)
+unsigned ml_plan_crossed(const struct ml_span *t, const struct ml_span *b)
 {
 	const unsigned to = ml_type_of(t->dtype), from = from_of(b->dtype);
 	unsigned type;
@@ -148,7 +147,7 @@ static int pick(struct ml_plan *p, struct sources *s, const struct ml_span *t,
 		if (named ? ml_own_name_cmp(b, t) != 0 :
 			weights(b) != weights(t))
 			break;
-		type = type_for(t, b);
+		type = ml_plan_crossed(t, b);
 		if (!type)
 			continue;
 		err = hits(p, s, t, b, type, &share, diag);
@@ -162,9 +161,11 @@ static int pick(struct ml_plan *p, struct sources *s, const struct ml_span *t,
 	return ML_OK;
 }
 
-static int add(struct ml_cast_base *o, const struct ml_crossed *x,
-	struct ml_diag *diag)
+int ml_plan_cross_add(struct ml_plan *plan, const struct ml_span *t,
+	unsigned type, size_t span, struct ml_diag *diag)
 {
+	const struct ml_crossed x = {t->off, type, span};
+	struct ml_cast_base *o = plan->out;
 	struct ml_crossed *p = o->crossed;
 
 	if ((o->ncrossed & (o->ncrossed - 1)) == 0) { /* full */
@@ -175,7 +176,7 @@ static int add(struct ml_cast_base *o, const struct ml_crossed *x,
 				"out of memory");
 		o->crossed = p;
 	}
-	p[o->ncrossed++] = *x;
+	p[o->ncrossed++] = x;
 	return ML_OK;
 }
 
@@ -184,7 +185,6 @@ static int find(struct ml_plan *p, void *ctx, size_t i,
 {
 	const struct ml_span *t = &p->target->span[i], *b = NULL;
 	struct sources *s = ctx;
-	struct ml_crossed x = {0};
 	unsigned pass, type, unit;
 	uint64_t units, first, least, bits;
 	size_t n;
@@ -196,7 +196,7 @@ static int find(struct ml_plan *p, void *ctx, size_t i,
 		err = pick(p, s, t, !pass, &b, diag);
 	if (err || !b)
 		return err;
-	type = type_for(t, b);
+	type = ml_plan_crossed(t, b);
 	unit = ml_type_bytes(type);
 	units = t->len / unit;
 	n = ML_PLAN_SAMPLE / unit;
@@ -226,10 +226,7 @@ static int find(struct ml_plan *p, void *ctx, size_t i,
 	}
 	if (bits >= least)
 		return ML_OK;
-	x.target = t->off;
-	x.type = type;
-	x.from = b;
-	return add(p->out, &x, diag);
+	return ml_plan_cross_add(p, t, type, (size_t)(b - p->base->span), diag);
 }
 
 static void end(void *ctx)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Tensors of the base in another layout, as gathers. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "gather_plan.h"
+#include "ops.h"
 #include "plan.h"
 
 struct layout {
@@ -15,9 +17,15 @@ static int recast(void *arg, struct ml_cast *c, const struct ml_span *t,
 {
 	struct ml_plan *p = arg;
 
-	return ml_cast_type(b->dtype, 0) != ML_CAST_NONE &&
+	if (ml_cast_type(b->dtype, 0) != ML_CAST_NONE &&
 		ml_cast_type(t->dtype, 1) != ML_CAST_NONE &&
-		ml_plan_fits(c, t, b, p->scale);
+		ml_plan_fits(c, t, b, p->scale))
+		return 1;
+	memset(c, 0, sizeof(*c));
+	/* a gather takes blocks for their bytes, not for their weights */
+	c->units = p->micro || ml_type_block(ml_type_of(b->dtype)) ? 0 :
+		ml_plan_crossed(t, b);
+	return c->units ? 2 : 0;
 }
 
 /* Whether the tensor t is one of the base in another layout: as a gather, and
@@ -33,7 +41,8 @@ static int find(struct ml_plan *p, void *ctx, size_t i,
 	struct ml_found f;
 	uint64_t gain, cost, made;
 	size_t k, runs = 0;
-	int err;
+	unsigned type = 0;
+	int err, how;
 
 	(void)own;
 	err = ml_layouts_find(l->of, t, recast, p, &f, diag);
@@ -49,14 +58,19 @@ static int find(struct ml_plan *p, void *ctx, size_t i,
 		like.len = made;
 		like.off = o->m.size;
 		like.quant = f.b->quant;
-		if (!recast(p, &c, t, &like))
+		how = recast(p, &c, t, &like);
+		if (!how)
 			gain = 0;
+		if (how == 2) {
+			type = (unsigned)c.units;
+			c.units = 0;
+		}
 		cost += ML_PLAN_SAYING + 32 * (uint64_t)c.nscale;
 	}
 	p->bytes += 20 * runs + 128 + 4 * (uint64_t)c.nscale;
 	if (gain <= cost || p->bytes > ML_PLAN_BYTES_MAX ||
 		l->gathers >= ML_GATHERS_MAX || l->runs + runs > ML_RUNS_MAX ||
-		o->n + 1 >= ML_CASTS_MAX || (!c.units && made != t->len)) {
+		o->n + 1 >= ML_CASTS_MAX || (!c.units && !type && made != t->len)) {
 		ml_found_free(&f);
 		return ML_OK;
 	}
@@ -69,9 +83,12 @@ static int find(struct ml_plan *p, void *ctx, size_t i,
 		o->m.size += made;
 	}
 	if (!err)
-		err = ml_model_add(&o->m, t->name, t->name_len, t->dtype,
-			t->rank, t->shape, o->m.size, t->len, diag);
-	o->m.size += t->len;
+		err = ml_model_add(&o->m, t->name, t->name_len, type ?
+			f.b->dtype : t->dtype, t->rank, t->shape, o->m.size,
+			type ? made : t->len, diag);
+	o->m.size += type ? made : t->len;
+	if (!err && type)
+		err = ml_plan_cross_add(p, t, type, o->m.nspan - 1, diag);
 	ml_found_free(&f);
 	return err;
 }

@@ -123,7 +123,7 @@ def models():
             ("F32", "Q8_0"), ("F16", "Q4_0"), ("Q8_0", "Q5_K"),
             ("Q6_K", "Q4_0"), ("Q4_K", "Q8_0"), ("Q5_1", "Q3_K")]):
         # noise and rows of any bytes: no cast is as good then
-        subprocess.run([quant, tmp, old, new, "6", str(n), "0.1", "2"],
+        subprocess.run([quant, tmp, old, new, "3", str(n), "0.1", "1"],
                        check=True)
         name = os.path.join(tmp, "%s.gguf")
         pair("%s from %s" % (new, old), name % "old", name % "new")

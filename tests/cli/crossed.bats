@@ -4,7 +4,7 @@
 # every way on which such operations go.
 load ../helper
 
-# quant OLD NEW [ROWS [SEED [NOISE [WILD]]]]: old.gguf and new.gguf.
+# quant OLD NEW [ROWS [SEED [NOISE [WILD [HEADS]]]]]: old.gguf and new.gguf.
 quant() {
 	python3 "$ROOT/tests/gen/quant.py" . "$@"
 }
@@ -69,6 +69,29 @@ cheap() {
 	ml-apply -q other <p | cmp - new.gguf
 	echo "$n, $(size p) by other names"
 	[ "$(size p)" -le $((n + 200)) ]
+}
+
+@test "rows in another order, as those of attention heads are" {
+	for old in F32 F16 BF16; do
+		for new in Q4_K Q6_K Q2_K Q5_1; do
+			echo "$old to $new"
+			quant $old $new 64 1 0 0 4
+			cheap 11
+			ml-info -b old.gguf p | grep -q 'order 0,2,1,3 of a0'
+			ml-info -b old.gguf p | grep -q 'order 0,2,1,3 of b0'
+		done
+	done
+	# by pipes as well; class nano has no such thing
+	ml-split old.gguf >o
+	ml-split new.gguf >n
+	ml-delta -q o n >d
+	ml-zipnn <d | ml-pack | cmp - p
+	ml-diff -q -c nano old.gguf new.gguf >p
+	ml-apply -q old.gguf <p | cmp - new.gguf
+	# too little to be worth a cast
+	quant F16 Q4_K 8 1 0 0 4
+	ml-diff -q old.gguf new.gguf >p
+	ml-apply -q old.gguf <p | cmp - new.gguf
 }
 
 @test "a base of the same type is taken where it is better" {

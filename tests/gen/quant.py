@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The same weights as two types: quant.py DIR OLD NEW [ROWS] [SEED] [NOISE] [WILD]
-writes DIR/old.gguf and DIR/new.gguf.
+"""The same weights as two types: quant.py DIR OLD NEW [ROWS] [SEED] [NOISE]
+[WILD] [HEADS] writes DIR/old.gguf and DIR/new.gguf.
 
-Types, one or several with commas between them, are F32, F16, BF16 and GGML's Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K.
+Types, one or several with commas between them, are F32, F16, BF16 and GGML's
+Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K.
 The quantisers are the obvious ones, by the range of a run or its largest
 weight: not those of llama.cpp, which search for better scales. A row has 256
 weights; some are all 0, all equal, of one sign, tiny, or have an outlier.
 NOISE: that of the old weights, relative to their spread. WILD: that many rows
 of half of the old tensors are random bytes, infinities and NaNs among them.
+HEADS: the rows of the old ones are of so many heads, with the halves of each
+one after the other; in the new ones they are interleaved, as in llama.cpp's
+files.
 """
 
 import random
@@ -158,6 +162,13 @@ def weights(rows, rng):
     return out
 
 
+def apart(rows, heads):
+    """The halves of heads one after the other."""
+    n = len(rows) // heads
+    return [rows[h * n + i] for h in range(heads) for half in (0, 1)
+            for i in range(half, n, 2)]
+
+
 def text(s):
     return struct.pack("<Q", len(s)) + s.encode()
 
@@ -195,6 +206,8 @@ def main():
     if noise:
         tensors = [(n, [[single(x + rng.gauss(0, 0.02 * noise)) for x in r]
                         for r in t]) for n, t in tensors]
+    if len(sys.argv) > 8:
+        tensors = [(n, apart(t, int(sys.argv[8]))) for n, t in tensors]
     gguf(f"{to}/old.gguf", old.split(","), tensors, rng,
          int(sys.argv[7]) if len(sys.argv) > 7 else 0)
 
