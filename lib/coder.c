@@ -12,7 +12,7 @@
 #define SAMPLE 16384 /* elements that choose a descriptor, about */
 #define ROW_MIN 8 /* elements of a row that columns are worth */
 #define MIX_MAX (1u << 20) /* bytes that are mixed, which takes its time */
-#define MIX_SMALL 16384 /* bytes for which there is twice that */
+#define MIX_SMALL 16384 /* bytes for which an eighth more is kept */
 #define LIST_MAX (1u << 22) /* elements told by places, the same */
 
 #define ML_RC struct rc_enc
@@ -148,8 +148,10 @@ static uint32_t rows_at(const struct ml_coder *c, uint64_t at, unsigned bytes,
 		}
 	}
 	*first = 0;
-	r = c->rows + lo;
-	if (lo == c->nrows || r->off > at || r->bytes != bytes)
+	if (lo == c->nrows)
+		return 0;
+	r = &c->rows[lo];
+	if (r->off > at || r->bytes != bytes)
 		return 0;
 	*first = (uint32_t)((r->row - r->off / bytes % r->row) % r->row);
 	return r->row;
@@ -594,7 +596,8 @@ static void operation(struct ml_coder *c, const struct ml_op_view *v,
 			own.type = ml_plain_twin(own.type);
 	}
 	if (v->op >= ML_OP_DIFF && v->type <= 1 && c->st.mix &&
-		c->mixed < (v->bytes > MIX_SMALL ? MIX_MAX : 2 * MIX_MAX)) {
+		c->mixed < (v->bytes > MIX_SMALL ? MIX_MAX :
+		MIX_MAX + MIX_MAX / 8)) {
 		own.type = ML_TYPE_MIXED;
 		c->mixed += v->bytes;
 	}

@@ -19,10 +19,12 @@
 #include "rows.h"
 #include "seen.h"
 #include "text.h"
+#include "window.h"
 
 #define PIECE ML_BLOCK_OUT /* bytes of a tensor judged together */
 #define PACK (1u << 17) /* bytes of a piece by which its rows are judged */
 #define PACKED (PACK + ML_ROW_BYTES_MAX)
+#define NEAR (ML_WINDOW_BACK / 2) /* bytes back that need no search */
 #define MOVE 24 /* bits that a row costs which comes from elsewhere */
 #define AGAIN 96 /* bits that a run costs which was in the target before */
 #define TRIES 4 /* pieces of a tensor whose rows are looked for in vain */
@@ -182,10 +184,12 @@ static size_t better(const struct delta *d, unsigned type, const uint8_t *t,
 		k = part_of(x, pos, n, unit, from);
 		if (!k || *from < i || (b && !memcmp(t + *from, b + *from, k)))
 			continue;
+		*dist = x->at - x->from;
+		if (!b && *dist <= NEAR) /* the byte differ finds that */
+			continue;
 		alone = ml_cost_alone(type, t + *from, k / unit);
 		diff = b ? ml_cost_diff(type, b + *from, t + *from, k / unit) :
 			alone;
-		*dist = x->at - x->from;
 		if ((diff < alone ? diff : alone) / 4 * 3 > AGAIN)
 			return k;
 	}
@@ -393,6 +397,9 @@ static int crossed(struct delta *d, const struct ml_span *sp,
 		n = k * unit;
 		r = ml_src_read(d->tsrc, sp->off + at, d->t, n, diag);
 		if (!r)
+			r = ml_dup_find(d->dup, sp->off + at, d->t, n, !at,
+				&d->run, &d->nrun, diag);
+		if (!r)
 			r = ml_src_read(d->bsrc, from, d->b, k * need, diag);
 		if (r)
 			break;
@@ -401,8 +408,8 @@ static int crossed(struct delta *d, const struct ml_span *sp,
 			r = ml_src_read(d->bsrc, base->off + at, d->b, n, diag);
 			if (!r && ml_cost_diff(type, d->b, d->t,
 				n / ml_type_bytes(type)) < bits) {
-				r = piece(d, type, d->t, d->b, base->off + at,
-					n, (int64_t)(base->off - sp->off), NULL,
+				r = piece(d, type, d->t, d->b, sp->off + at, n,
+					(int64_t)(base->off - sp->off), NULL,
 					diag);
 				continue;
 			}

@@ -13,6 +13,7 @@
 #define LOOK 1024 /* elements by which more is worth a look */
 #define NEW 4096 /* elements by which new values are judged */
 #define LEARN 8 /* bits that it takes to learn how frequent a place is */
+#define MORE 400 /* bits that a line costs until its residuals are known */
 #define FEW 64 /* elements of which nothing is known */
 #define FEW_ALONE 16 /* elements that are as they are */
 
@@ -156,7 +157,8 @@ struct ml_telling ml_seen_best(unsigned type, const uint8_t *p, size_t n,
 	}
 	for (i = 0; i < sizeof back / sizeof *back; i++) {
 		bits = line_cost(type, p, n, back[i], each);
-		if (bits < best.bits - best.bits / 32) {
+		if (bits != UINT64_MAX && bits + MORE < best.bits -
+			best.bits / 32) {
 			best.how = ML_SEEN_LINE;
 			best.back = back[i];
 			best.bits = bits;

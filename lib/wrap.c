@@ -516,9 +516,9 @@ int ml_rewrap_write(struct ml_rewrap *r, const uint8_t *p, size_t n,
 	int err = ML_OK;
 
 	for (; n && !err; p += k, n -= k, r->at += k) {
-		w = &r->w[r->i];
-		if (r->i == r->n || r->at < w->pos) {
-			end = r->i == r->n ? UINT64_MAX : w->pos;
+		w = r->i < r->n ? &r->w[r->i] : NULL;
+		if (!w || r->at < w->pos) {
+			end = w ? w->pos : UINT64_MAX;
 			k = end - r->at < n ? (size_t)(end - r->at) : n;
 			err = r->write(r->ctx, p, k, diag);
 			continue;
