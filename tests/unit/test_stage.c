@@ -382,9 +382,10 @@ int main(void)
 	CHECK(staged(&good) == ML_UPD_ESIGN && untouched());
 	trusted.key[5] ^= 1;
 	/* the body of another signed patch */
-	memcpy(other.p + other.head - good.head, good.p, good.head);
-	other.n -= other.head - good.head;
-	memmove(other.p, other.p + other.head - good.head, other.n);
+	memmove(other.p + good.head, other.p + other.head,
+		other.n - other.head);
+	memcpy(other.p, good.p, good.head);
+	other.n = other.n - other.head + good.head;
 	CHECK(staged(&other) == ML_UPD_EVERIFY && untouched());
 	/* no room: the header tells, and it may not be left out */
 	CHECK(staged(&fresh) == ML_UPD_ESIZE && untouched() && runs(old));
