@@ -46,6 +46,12 @@ static void close_op(struct ml_blockbuf *b)
 	b->open = 0;
 }
 
+void ml_blockbuf_apart(struct ml_blockbuf *b)
+{
+	if (b->open && b->op == ML_OP_ALONE)
+		close_op(b);
+}
+
 int ml_blockbuf_flush(struct ml_blockbuf *b, struct ml_diag *diag)
 {
 	struct ml_block blk = { 0 };

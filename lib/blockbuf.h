@@ -33,6 +33,9 @@ void ml_blockbuf_free(struct ml_blockbuf *b);
 int ml_blockbuf_op(void *arg, unsigned op, unsigned type, uint64_t units,
 	uint64_t at, const uint8_t *data, const uint8_t *base, size_t bytes,
 	struct ml_diag *diag);
+/* Elements without a base that come next are not part of an operation before:
+ * another tensor has other values. */
+void ml_blockbuf_apart(struct ml_blockbuf *b);
 int ml_blockbuf_flush(struct ml_blockbuf *b, struct ml_diag *diag);
 
 #endif

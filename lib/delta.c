@@ -24,6 +24,7 @@
 #define PIECE ML_BLOCK_OUT /* bytes of a tensor judged together */
 #define PACK (1u << 17) /* bytes of a piece by which its rows are judged */
 #define PACKED (PACK + ML_ROW_BYTES_MAX)
+#define APART 256 /* bytes of a tensor that are worth a descriptor */
 #define NEAR (ML_WINDOW_BACK / 2) /* bytes back that need no search */
 #define MOVE 24 /* bits that a row costs which comes from elsewhere */
 #define AGAIN 96 /* bits that a run costs which was in the target before */
@@ -342,6 +343,8 @@ static int span(struct delta *d, const struct ml_span *sp,
 		both = sp->len;
 	both -= both % unit;
 	d->tries = row ? TRIES : 0;
+	if (sp->len >= APART)
+		ml_blockbuf_apart(&d->out);
 	for (at = 0; at < sp->len; at += n) {
 		left = (at < both ? both : sp->len) - at;
 		n = left < PIECE ? (size_t)left : PIECE - PIECE %

@@ -24,6 +24,8 @@
 
 #define SINCE_MIN 4096 /* bytes of data that are worth a restart */
 
+#define APART 256 /* bytes of a tensor that are worth a descriptor */
+
 struct ml_zip {
 	struct ml_coder *coder; /* of coder 1, or */
 	struct ml_nanoenc *nano; /* of coder 2, */
@@ -324,6 +326,8 @@ int ml_zip_span(struct ml_zip *z, const struct ml_span *sp,
 
 	z->type = ml_type_of(sp->dtype);
 	z->left = sp->len;
+	if (sp->len >= APART)
+		ml_blockbuf_apart(&z->buf);
 	if (!r)
 		r = ml_zip_sync(z, diag);
 	return r ? r : z->next.span(z->next.ctx, sp, diag);
@@ -381,6 +385,8 @@ int ml_zip_block(struct ml_zip *z, const struct ml_block *b,
 		if (v.from > nbase)
 			return ml_fail(diag, ML_EFORMAT, ML_NOWHERE,
 				"residuals without their base values");
+		if (made) /* operations of one block were apart before */
+			ml_blockbuf_apart(&z->buf);
 		r = z->cast ? ml_nano_cast_op(z->cast, gather, z, v.op, v.type,
 			v.n, v.arg, v.data, base, v.bytes, diag) :
 			gather(z, v.op, v.type, v.n, v.arg, v.data, base,
