@@ -55,9 +55,9 @@ static int take(void *ctx, const struct ml_block *b, struct ml_diag *d)
 		for (i = 0; i < v.bytes; i++, nmade++)
 			switch (v.op) {
 			case ML_OP_DIFF:
-				CHECK(v.data[i] == 0 && q[i] == base[v.arg + i]);
-				/* fall through */
 			case ML_OP_COPY:
+				CHECK(v.op == ML_OP_COPY || (v.data[i] == 0 &&
+					q[i] == base[v.arg + i]));
 				CHECK(there(v.arg + i, nmade));
 				made[nmade] = base[v.arg + i];
 				used++;
