@@ -63,7 +63,8 @@ cheap() {
 	quant F32,Q8_0,F16 Q4_K,Q6_K,Q5_0 16
 	cheap 8
 	sed 's/\x02\0\0\0\0\0\0\0a/\x02\0\0\0\0\0\0\0x/g' old.gguf >other
-	! cmp -s old.gguf other
+	run cmp -s old.gguf other
+	[ "$status" -eq 1 ]
 	n=$(size p)
 	ml-diff -q other new.gguf >p
 	ml-apply -q other <p | cmp - new.gguf

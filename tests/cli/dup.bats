@@ -17,6 +17,7 @@ made() {
 
 # more BYTES OPTIONS: what the copy costs, with a base that has it too, with
 # one that has not, and without one.
+# shellcheck disable=SC2086 # options
 more() {
 	one=$(made $2 "$M/old.st" "$M/new.st")
 	[ "$one" -gt 200000 ]

@@ -19,9 +19,9 @@ made() {
 # cheap KIND
 cheap() {
 	for t in F16 BF16; do
-		for how in '-c full' '-c nano'; do
-			best=$(made $how "$M/order-$1-$t.st" "$M/$1-$t.st")
-			n=$(made $how "$M/old-$t.st" "$M/$1-$t.st")
+		for how in full nano; do
+			best=$(made -c $how "$M/order-$1-$t.st" "$M/$1-$t.st")
+			n=$(made -c $how "$M/old-$t.st" "$M/$1-$t.st")
 			echo "$1 $t $how: $n, best $best"
 			[ "$n" -le $((best * 1003 / 1000 + 150)) ]
 		done
