@@ -62,7 +62,8 @@ cheap() {
 @test "types of one file each by itself, found by other names, too" {
 	quant F32,Q8_0,F16 Q4_K,Q6_K,Q5_0 16
 	cheap 8
-	sed 's/\x02\0\0\0\0\0\0\0a/\x02\0\0\0\0\0\0\0x/g' old.gguf >other
+	z='\x00\x00\x00\x00\x00\x00\x00'
+	LC_ALL=C sed "s/\\x02${z}a/\\x02${z}x/g" old.gguf >other
 	run cmp -s old.gguf other
 	[ "$status" -eq 1 ]
 	n=$(size p)
