@@ -55,9 +55,3 @@ patch() {
 		ml-zipnn -q <s | ml-zipnn -q -d | ml-join | cmp - "$f"
 	done
 }
-
-@test "an older decoder refuses: the type is unknown to class micro" {
-	patch full "$ALONE/list-f32-16.safetensors"
-	run ml-apply -q -c micro <p
-	[ "$status" -eq 5 ]
-}

@@ -50,6 +50,13 @@ cheap() {
 	done
 }
 
+@test "a part of a tensor is nearer to that of its own type" {
+	quant parts
+	cheap 30
+	ml-info --json -b old.gguf p >info
+	jq -e '.patches[0].tensors[0].operations.copy.bytes >= 36864' info
+}
+
 @test "it says what is made of what" {
 	quant F16 Q4_K 8
 	r 0 ml-diff -v old.gguf new.gguf

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The same weights as two types: quant.py DIR OLD NEW [ROWS] [SEED] [NOISE]
+"""The same weights as two types: quant.py DIR OLD NEW [ROWS] [SEED] [0.002]
 [WILD] [HEADS] writes DIR/old.gguf and DIR/new.gguf.
 
 Types, one or several with commas between them, are F32, F16, BF16 and GGML's
@@ -8,7 +8,7 @@ Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K.
 The quantisers are the obvious ones, by the range of a run or its largest
 weight: not those of llama.cpp, which search for better scales. A row has 256
 weights; some are all 0, all equal, of one sign, tiny, or have an outlier.
-NOISE: that of the old weights, relative to their spread. WILD: that many rows
+0.002: that of the old weights, relative to their spread. WILD: that many rows
 of half of the old tensors are random bytes, infinities and NaNs among them.
 HEADS: the rows of the old ones are of so many heads, with the halves of each
 one after the other; in the new ones they are interleaved, as in llama.cpp's
@@ -195,7 +195,21 @@ def gguf(path, kinds, tensors, rng=None, wild=0):
         f.write(head + data)
 
 
+def parts(to):
+    """A base of another type that tells most of a tensor, and one of the same
+    type that has the end of it."""
+    rng = random.Random(7)
+    w, other = weights(1024, rng), weights(1024, rng)
+    far = [[single(x + rng.gauss(0, 0.002)) for x in r] for r in w]
+    gguf(f"{to}/new.gguf", ["Q4_K"], [("a0", w)])
+    gguf(f"{to}/old.gguf", ["Q4_K", "F32"], [
+        ("a0", far[:768] + w[768:]), ("b1", w[:768] + other[768:])])
+
+
 def main():
+    if sys.argv[2:] == ["parts"]:
+        parts(sys.argv[1])
+        return
     to, old, new = sys.argv[1:4]
     rows = int(sys.argv[4]) if len(sys.argv) > 4 else 32
     rng = random.Random(int(sys.argv[5]) if len(sys.argv) > 5 else 1)
