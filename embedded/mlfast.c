@@ -585,7 +585,8 @@ static int sparse(struct ml_fast *f, const struct ml_fast_head *h,
 	const int based = ML_FAST_BASED(h->form);
 	size_t at, k, got;
 
-	for (at = 0; at < n && out != base; at += k) {
+	/* the caller may have the base's elements there already */
+	for (at = 0; at < n && !(based && out == base); at += k) {
 		k = n - at < ML_FAST_GROUP ? n - at : ML_FAST_GROUP;
 		if (!(map[at / ML_FAST_GROUP / 8] >> at / ML_FAST_GROUP % 8 &
 			1))
