@@ -17,6 +17,7 @@ struct ml_qblock {
 	struct ml_b_line line;
 	uint16_t step, steps;
 	uint8_t form, alone;
+	uint8_t ends; /* which ends the numbers of a run have reached, alone */
 	uint16_t avg; /* how far codes were off of late, in 1/16 */
 };
 
@@ -64,9 +65,14 @@ static inline enum ml_b_what ml_qblock_what(const struct ml_qblock *k,
 #define ML_B_LEVELS 8
 #define ML_B_ROWS_Q (9 * 4 * ML_B_LEVELS)
 #define ML_B_ROWS_S (9 * 2)
-#define ML_B_ROWS_A (16 + 2) /* alone: codes, scales */
-#define ML_B_ROWS (ML_B_ROWS_Q + ML_B_ROWS_S + ML_B_ROWS_A)
-#define ML_B_NPROB (2 * ML_B_ROWS * ML_B_ROW) /* codes of <= 4 bits; others */
+#define ML_B_ROWS (ML_B_ROWS_Q + ML_B_ROWS_S)
+#define ML_B_NROWS (2 * ML_B_ROWS * ML_B_ROW) /* codes of <= 4 bits; others */
+/* Without a base: trees in these contexts, of each format's codes, scales and
+ * minima. Of codes by the ends and how many are left; of others by the ends. */
+#define ML_B_LEFT 6
+#define ML_B_NALONE (4 * ML_B_LEFT * (15 + 31 + 63 + 7 + 3 + 15 + 31 + 31 + \
+	15 + 255) + 4 * (63 + 63 + 255 + 63 + 15) + 4 * (63 + 63 + 15))
+#define ML_B_NPROB (ML_B_NROWS + ML_B_NALONE)
 
 /* Of `avg`: 0, below 1/4, 1, 2, 4, and above. */
 static inline unsigned ml_b_level(unsigned avg)
@@ -86,8 +92,49 @@ static inline unsigned ml_b_place(const struct ml_bform_info *f, unsigned p,
 	return p <= least ? 0 : p == max ? 1 : b <= least || b == max ? 2 : 3;
 }
 
-/* A number's width, prediction, distance from a border (0..8, *low when it is
- * the lower one) and row. Called in order of the steps. */
+/* A number without a base: its width, and where the chances of its tree are.
+ * The largest weight of a run has an end of the codes, the largest scale an end
+ * of the scales, and as a rule no other one has; so numbers are in the context
+ * of whether the ends have been reached. */
+static inline unsigned ml_qblock_alone(struct ml_qblock *k, enum ml_b_what what,
+	unsigned i, unsigned *at)
+{
+	const struct ml_bform_info *f = ml_bforms;
+	unsigned n = ML_B_NROWS, j, left, context;
+
+	for (j = 0; j < k->form; j++, f++)
+		n += 4 * (ML_B_LEFT * ((1u << f->qbits) - 1) +
+			(1u << f->sbits) - 1 + (1u << f->nbits) - 1);
+	if (i % (what == ML_B_Q ? f->len : f->nsub) == 0)
+		k->ends = 0;
+	context = k->ends;
+	if (what == ML_B_Q) {
+		left = f->len - i % f->len;
+		for (j = 0; left >> j > 1; j++) /* 32 or fewer */
+			;
+		context = context * ML_B_LEFT + j;
+		*at = n + context * ((1u << f->qbits) - 1);
+		return f->qbits;
+	}
+	n += 4 * ML_B_LEFT * ((1u << f->qbits) - 1);
+	if (what == ML_B_S) {
+		*at = n + context * ((1u << f->sbits) - 1);
+		return f->sbits;
+	}
+	*at = n + 4 * ((1u << f->sbits) - 1) + context * ((1u << f->nbits) - 1);
+	return f->nbits;
+}
+
+/* It was v, of w bits. Codes of many bits miss the end by one now and then. */
+static inline void ml_qblock_was(struct ml_qblock *k, enum ml_b_what what,
+	unsigned w, unsigned v)
+{
+	k->ends |= (v <= (what == ML_B_Q && w > 5) ? 1u : 0) |
+		(v == (1u << w) - 1 ? 2u : 0);
+}
+
+/* With a base, a number's width, prediction, distance from a border (0..8, *low
+ * when it is the lower one) and row. Called in order of the steps. */
 static inline unsigned ml_qblock_expect(struct ml_qblock *k, enum ml_b_what what,
 	unsigned i, unsigned *pred, unsigned *low, unsigned *row)
 {
@@ -98,18 +145,10 @@ static inline unsigned ml_qblock_expect(struct ml_qblock *k, enum ml_b_what what
 	const unsigned max = (1u << w) - 1;
 	const uint8_t *b = what == ML_B_Q ? k->b.q : what == ML_B_S ? k->b.s :
 		k->b.n;
-	const uint8_t *t = what == ML_B_Q ? k->t.q : what == ML_B_S ? k->t.s :
-		k->t.n;
 	unsigned c, near, a = ml_b_level(k->avg);
 
 	*low = 0;
 	*row = f->qbits > 4 ? ML_B_ROWS : 0;
-	if (k->alone) {
-		*pred = what == ML_B_Q ? (f->qoff ? f->qoff : (max + 1) / 2) :
-			i ? t[i - 1] : max / 2;
-		*row += ML_B_ROWS_Q + ML_B_ROWS_S + (what == ML_B_Q ? a : what == ML_B_S ? 16 : 17);
-		return w;
-	}
 	if (k->x) {
 		k->line.by = 0;
 		k->line.at = what == ML_B_Q ?
@@ -151,7 +190,7 @@ static inline void ml_qblock_cross(struct ml_qblock *k, struct ml_cross *x,
 static inline void ml_qblock_next(struct ml_qblock *k, enum ml_b_what what,
 	unsigned off)
 {
-	if (what == ML_B_Q)
+	if (what == ML_B_Q && !k->alone)
 		k->avg = (uint16_t)(k->avg - (k->avg >> 3) + off * 2);
 	k->step++;
 }

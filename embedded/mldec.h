@@ -167,7 +167,7 @@ struct ml_dec_io {
 #define ML_ARENA_NANO 262
 #endif
 #define ML_ARENA_MICRO 14336
-#define ML_ARENA_FULL 3145728
+#define ML_ARENA_FULL 4194304
 size_t ml_dec_arena(int cls); /* 0 for an unknown class */
 
 /* Bytes that one step of decoding may need. */
@@ -230,6 +230,7 @@ struct ml_state {
 	uint16_t avg; /* of the last ml_qblock */
 	struct ml_mixed *mix; /* in the arena; NULL: the class has none */
 	uint8_t seen; /* the descriptor's: how elements alone are told */
+	uint8_t calm; /* and whether their chances change less */
 	uint8_t used; /* sets of chances since the reset; bit 7: blocks' */
 #endif
 };

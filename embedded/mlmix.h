@@ -5,7 +5,7 @@
  * method is Matt Mahoney's (lpaq1): hashed slots, stretch and squash, a mixer
  * that learns on line, and a last correction by what came of such chances.
  * Integer arithmetic, the same on every machine. What the contexts are is
- * said by mltext.h, mlbyte.h and mlseen.h.
+ * said by mltext.h, mlbyte.h, mlseen.h and mlgrid.h.
  *
  * A record of ten bytes can reset all this, so a reset only touches what was
  * used since the last one: a line when it is next needed, the rest by notes of

@@ -30,7 +30,7 @@ struct ml_mixed {
 	struct ml_text text;
 	struct ml_bytes bytes;
 	struct ml_cross cross; /* scratch for blocks from other types */
-	struct ml_seen seen;
+	struct ml_seen seen; /* the last: it is large, and few need it */
 };
 #endif
 
@@ -208,6 +208,7 @@ static void model_reset(struct ml_state *s, void *arena,
 #if ML_DEC_CLASS >= 3
 	s->avg = 0;
 	s->seen = ML_SEEN_NOT;
+	s->calm = 0;
 	s->mix = NULL;
 	if (l->mixed) {
 		size_t at = ((size_t)l->nprob * 5 + 7) / 8 * 8;
@@ -267,7 +268,7 @@ ML_INLINE unsigned model_two(ML_RC *rc, uint16_t *f, uint16_t *g, uint8_t *age,
 	const uint32_t r = model_rate(*age), half = calm << 15;
 	const unsigned by = 4 + calm;
 
-	y = rc_bit(rc, calm ? ((uint32_t)*f + 3u * *g) >> 2 :
+	y = rc_bit(rc, calm ? ((uint32_t)*f + 7u * *g) >> 3 :
 		((uint32_t)*f + *g) >> 1, y);
 	*age = (uint8_t)(*age + (*age < (calm ? ML_AGE_CALM : ML_AGE_MAX)));
 	if (y) {
@@ -280,6 +281,14 @@ ML_INLINE unsigned model_two(ML_RC *rc, uint16_t *f, uint16_t *g, uint8_t *age,
 	return y;
 }
 
+/* Whether chances change less: those of elements alone of a kind that hardly
+ * changes its ways. */
+#if ML_DEC_CLASS >= 3
+#define MODEL_CALM(s) ((s)->calm && (s)->op == ML_OP_ALONE)
+#else
+#define MODEL_CALM(s) 0
+#endif
+
 /* One bit by chance number i. */
 ML_INLINE unsigned model_bit(ML_RC *rc, struct ml_state *s, uint32_t i,
 	unsigned y)
@@ -288,7 +297,8 @@ ML_INLINE unsigned model_bit(ML_RC *rc, struct ml_state *s, uint32_t i,
 
 	if (ML_LAY(s)->banks == 2)
 		return model_two(rc, f, f + ML_LAY(s)->nprob, (uint8_t *)
-			(s->prob + 2 * ML_LAY(s)->nprob) + i, 0, y);
+			(s->prob + 2 * ML_LAY(s)->nprob) + i,
+			MODEL_CALM(s), y);
 	y = rc_bit(rc, *f, y);
 	if (y)
 		*f = (uint16_t)(*f - (*f >> 5));
@@ -408,6 +418,7 @@ static inline void model_desc(ML_RC *rc, struct ml_state *s)
 	s->k1 = s->k2 = 0;
 	if (s->type == ML_TYPE_CROSS && s->mix) {
 		s->seen = ML_SEEN_NOT;
+		s->calm = 0;
 		s->type = (uint16_t)(ML_TYPE_CROSSED |
 			rc_raw(rc, 8, type & 255));
 		s->set = (uint8_t)rc_raw(rc, 2, s->set);
@@ -421,6 +432,7 @@ static inline void model_desc(ML_RC *rc, struct ml_state *s)
 		s->e0 = (uint16_t)(rc_raw(rc, 1, s->e0 >> 7) << 7);
 		model_row(rc, &k->row, &k->first);
 		s->seen = ML_SEEN_NOT;
+		s->calm = 0;
 		ml_bytes_forget(k);
 		return;
 	}
@@ -430,8 +442,9 @@ static inline void model_desc(ML_RC *rc, struct ml_state *s)
 		s->type = (uint8_t)rc_raw(rc, 6, type);
 		if (!ml_type_seen(s->type))
 			s->type = ML_TYPE_SEEN; /* no type of elements */
-		s->seen = rc_raw(rc, 1, s->seen == ML_SEEN_LINE) ?
-			ML_SEEN_LINE : ML_SEEN_LIST;
+		s->seen = (uint8_t)(1 + rc_raw(rc, 2, s->seen - 1u));
+		if (s->seen > ML_SEEN_GRID)
+			s->type = ML_TYPE_SEEN;
 		model_row(rc, &k->row, &k->first);
 		ml_seen_forget(k);
 	} else {
@@ -446,6 +459,10 @@ static inline void model_desc(ML_RC *rc, struct ml_state *s)
 	s->k0 = (uint8_t)rc_raw(rc, 5, s->k0);
 	s->c0 = (uint8_t)rc_raw(rc, 4, s->c0);
 	s->tz = (uint8_t)rc_raw(rc, 5, s->tz);
+#if ML_DEC_CLASS >= 3
+	if (s->mix)
+		s->calm = (uint8_t)rc_raw(rc, 1, s->calm);
+#endif
 }
 
 /* The displacement (base offset - target offset) of a COPY or DIFF: as the
@@ -774,6 +791,42 @@ static unsigned model_mixed_elem(ML_RC *rc, struct ml_state *s, uint64_t at,
 #endif
 
 #if ML_DEC_CLASS >= 3
+/* An element t of a grid: its highest bits, sign, next ones, and the rest. */
+static ml_word model_grid(ML_RC *rc, struct ml_state *s, unsigned width,
+	unsigned sign, ml_word t)
+{
+	const unsigned all = width - sign, tops = all < 8 ? all : 8;
+	unsigned left = all - tops, n, top, neg = 0, low = 0;
+	struct ml_seen *k = &s->mix->seen;
+	struct ml_mix *x = &s->mix->mix;
+	ml_word v;
+
+	ml_grid_expect(&k->grid, x, k->column);
+	top = model_mixed(rc, x, (unsigned)(t >> left) & ((1u << tops) - 1)) &
+		((1u << tops) - 1);
+	v = (ml_word)top << left;
+	if (sign) {
+		ml_grid_sign(&k->grid, x, k->column, top);
+		neg = model_mixed(rc, x, (unsigned)(t >> all) & 1);
+		v |= (ml_word)neg << all;
+	}
+	n = left > s->tz ? left - s->tz : 0;
+	n = n < ML_GRID_LOW ? n : ML_GRID_LOW;
+	if (n) {
+		left -= n;
+		ml_grid_low(&k->grid, x, k->column, top, n);
+		low = model_mixed(rc, x, (unsigned)(t >> left) &
+			((1u << n) - 1));
+		v |= (ml_word)low << left;
+		left -= s->tz;
+		v |= model_raw(rc, left, t >> s->tz &
+			(((ml_word)1 << left) - 1)) << s->tz;
+	}
+	ml_grid_was(&k->grid, k->column, top, neg, low);
+	ml_seen_next(k);
+	return v;
+}
+
 /* An element t without a base, by those before it: v is its place in the list,
  * for an encoder. */
 static inline ml_word model_seen(ML_RC *rc, struct ml_state *s, unsigned width,
@@ -789,23 +842,31 @@ static inline ml_word model_seen(ML_RC *rc, struct ml_state *s, unsigned width,
 		ml_seen_on(k, t);
 		return t;
 	}
+	if (s->seen == ML_SEEN_GRID)
+		return model_grid(rc, s, width, ebits != 0, t);
 	n = ml_seen_expect(k);
 	if (n > 8) {
-		ml_seen_part(k, x, ML_SEEN_HIGH, 0, n - 8);
+		ml_seen_part(k, x, ML_SEEN_HIGH, 0, n - 8, 0);
 		high = model_mixed(rc, x, v >> 8);
 		n = 8;
 	}
-	ml_seen_part(k, x, ML_SEEN_LOW, high, n);
+	ml_seen_part(k, x, ML_SEEN_LOW, high, n, 0);
 	v = high << 8 | model_mixed(rc, x, v & 255);
 	if (!v) {
 		t = model_alone(rc, s, width, ebits, t);
-		ml_seen_join(k, t & size);
-	} else if (ebits) {
-		ml_seen_part(k, x, ML_SEEN_SIGN, v, 1);
-		n = model_mixed(rc, x, t > size);
-		t = ml_seen_value(k, v) | (n ? size + 1 : 0);
+		ml_seen_join(k, t);
 	} else {
-		t = ml_seen_value(k, v);
+		const ml_word was = ml_seen_value(k, v);
+
+		n = was > size;
+		if (ebits) {
+			ml_seen_part(k, x, ML_SEEN_SIGN, v, 1, n);
+			n = model_mixed(rc, x, t > size);
+			ml_seen_sign(k, n != (was > size));
+		}
+		t = (was & size) | (n ? size + 1 : 0);
+		if (v <= k->n)
+			k->value[v] = t;
 	}
 	ml_seen_place(k, v);
 	return t;
@@ -819,6 +880,17 @@ ML_INLINE unsigned model_calm(ML_RC *rc, struct ml_state *s, uint32_t i,
 
 	return model_two(rc, f, f + ML_LAY(s)->nprob, (uint8_t *)
 		(s->prob + 2 * ML_LAY(s)->nprob) + i, 1, y);
+}
+
+/* A number v of w bits, by the chances of a tree. */
+static unsigned model_calm_tree(ML_RC *rc, struct ml_state *s, uint32_t at,
+	unsigned w, unsigned v)
+{
+	unsigned m = 1;
+
+	while (w--)
+		m = m * 2 + model_calm(rc, s, at + m - 1, v >> w & 1);
+	return m;
 }
 
 /* A number v of a block: how far it is from pred, towards the nearer border
@@ -862,6 +934,12 @@ static void model_block(ML_RC *rc, struct ml_state *s, struct ml_qblock *k)
 		v = what == ML_B_D ? k->b.d : k->b.m;
 		*h = (uint16_t)(k->alone ? model_alone(rc, s, 16, 5, *h) :
 			model_diff(rc, s, 16, 5, v, *h));
+	} else if (k->alone) {
+		width = ml_qblock_alone(k, what, i, &row);
+		v = model_calm_tree(rc, s, ML_LAY(s)->block + row, width,
+			t[i]) & ((1u << width) - 1);
+		t[i] = (uint8_t)v;
+		ml_qblock_was(k, what, width, v);
 	} else {
 		width = ml_qblock_expect(k, what, i, &pred, &low, &row);
 		t[i] = (uint8_t)model_off(rc, s, ML_LAY(s)->block +

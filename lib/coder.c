@@ -12,7 +12,10 @@
 #define SAMPLE 16384 /* elements that choose a descriptor, about */
 #define ROW_MIN 8 /* elements of a row that columns are worth */
 #define MIX_MAX (1u << 20) /* bytes that are mixed, which takes its time */
-#define MIX_SMALL 16384 /* bytes for which an eighth more is kept */
+#define MIX_SMALL 16384 /* bytes of a tensor for which half more is kept */
+#define CALM_MIN 8192 /* elements of a tensor that hardly changes its ways */
+#define FEW 1024 /* bytes of norms or biases, which are unlike weights */
+#define GRID_MAX (1u << 20) /* elements of grids, the same */
 #define LIST_MAX (1u << 22) /* elements told by places, the same */
 
 #define ML_RC struct rc_enc
@@ -41,6 +44,7 @@ struct ml_coder {
 	size_t nrows, rowcap;
 	uint64_t mixed; /* bytes that were */
 	uint64_t listed; /* elements that were told by places */
+	uint64_t gridded; /* the same of grids */
 	struct ml_places list, list0;
 };
 
@@ -211,11 +215,20 @@ static unsigned choose_centre(const uint8_t *p, size_t n)
 }
 
 /* Which set of chances serves this type: kinds of data that alternate get
- * their own, as far as there are some. */
-static unsigned choose_set(struct ml_coder *c, unsigned key)
+ * their own, as far as there are some. few: a tensor of few elements. */
+static unsigned choose_set(struct ml_coder *c, unsigned key, int few)
 {
 	unsigned i;
 
+	if (few) {
+		for (i = 0; i < c->set_of; i++)
+			if (c->sets[i] == (key | 128))
+				return i;
+		if (c->set_of < c->st.lay->pairs && c->st.lay->pairs > 1) {
+			c->sets[c->set_of] = (uint8_t)(key | 128);
+			return c->set_of++;
+		}
+	}
 	for (i = 0; i < c->set_of; i++)
 		if (c->sets[i] == key)
 			return i;
@@ -242,10 +255,12 @@ static void choose(struct ml_coder *c, const struct ml_op_view *v,
 
 	memset(cnt, 0, sizeof cnt);
 	d->type = (uint16_t)v->type;
+	d->calm = 0;
 	d->e0 = d->tz = d->k0 = 0;
 	d->c0 = 15;
 	d->set = (uint8_t)choose_set(c, (ml_type_crossed(v->type) ?
-		ML_TYPE_CROSS : v->type) * 2 + !diff);
+		ML_TYPE_CROSS : v->type) * 2 + !diff, !diff && eb &&
+		v->bytes <= FEW);
 	if (ml_type_crossed(v->type)) {
 		d->e0 = 15; /* as model_desc has it */
 		return;
@@ -259,6 +274,9 @@ static void choose(struct ml_coder *c, const struct ml_op_view *v,
 	}
 	if (t->nfield > 1 || t->f[0].n > 1 || ml_kind_pair(kind))
 		return;
+	d->calm = !diff && c->st.mix && (kind == ML_K_I8 || kind == ML_K_BF16 ||
+		kind == ML_K_F16) && v->n >= (kind == ML_K_F16 ? CALM_MIN / 2 * 3 :
+		CALM_MIN);
 	if (kind == ML_K_I8)
 		d->e0 = (uint16_t)choose_centre(p, v->bytes);
 	for (i = 0; i < n; i++)
@@ -376,12 +394,14 @@ static struct ml_telling telling(struct ml_coder *c,
 	if (v->op != ML_OP_ALONE || !k || !ml_type_seen(v->type) ||
 		c->listed >= LIST_MAX)
 		return t;
-	t = ml_seen_best(v->type, v->data, (size_t)v->n, row);
+	t = ml_seen_best(v->type, v->data, (size_t)v->n, row,
+		c->gridded < GRID_MAX);
 	if (same && s->seen == ML_SEEN_LIST && k->row == row &&
 		k->first == first && end_in_zeros(v, s->tz))
 		bits = ml_seen_go_on(&c->list, v->type, v->data, (size_t)v->n);
-	if (same && s->seen == ML_SEEN_LINE && t.how == ML_SEEN_LINE &&
-		t.back == k->row)
+	if (same && s->seen == t.how && (t.how == ML_SEEN_LINE ?
+		t.back == k->row : t.how == ML_SEEN_GRID && k->row == row &&
+		k->first == first && end_in_zeros(v, s->tz)))
 		bits = t.bits;
 	if (bits < t.bits + ML_TELLING) {
 		*go_on = 1;
@@ -414,10 +434,11 @@ static void describe(struct ml_coder *c, const struct ml_op_view *v,
 	}
 	choose(c, v, base, t.how == ML_SEEN_LINE, &d);
 	if (t.how) {
-		s->mix->seen.row = t.how == ML_SEEN_LIST ? row : t.back;
-		s->mix->seen.first = t.how == ML_SEEN_LIST ? first : 0;
+		s->mix->seen.row = t.how == ML_SEEN_LINE ? t.back : row;
+		s->mix->seen.first = t.how == ML_SEEN_LINE ? 0 : first;
 		ml_places_begin(&c->list);
 	} else if ((!s->seen || v->op == ML_OP_DIFF) &&
+		(d.calm == s->calm || v->op == ML_OP_DIFF) &&
 		d.type == s->type && d.set == s->set && d.tz >= s->tz &&
 		(v->bytes < 128 ||
 			(d.e0 == s->e0 && d.k0 == s->k0 && d.c0 == s->c0 &&
@@ -432,6 +453,7 @@ static void describe(struct ml_coder *c, const struct ml_op_view *v,
 	s->k0 = d.k0;
 	s->c0 = d.c0;
 	s->tz = d.tz;
+	s->calm = d.calm;
 	model_desc(&c->rc, s);
 }
 
@@ -597,7 +619,7 @@ static void operation(struct ml_coder *c, const struct ml_op_view *v,
 	}
 	if (v->op >= ML_OP_DIFF && v->type <= 1 && c->st.mix &&
 		c->mixed < (v->bytes > MIX_SMALL ? MIX_MAX :
-		MIX_MAX + MIX_MAX / 8)) {
+		MIX_MAX + MIX_MAX / 2)) {
 		own.type = ML_TYPE_MIXED;
 		c->mixed += v->bytes;
 	}
@@ -610,6 +632,8 @@ static void operation(struct ml_coder *c, const struct ml_op_view *v,
 		describe(c, v, base, tpos);
 	if (v->op == ML_OP_ALONE && c->st.seen == ML_SEEN_LIST)
 		c->listed += v->n;
+	if (v->op == ML_OP_ALONE && c->st.seen == ML_SEEN_GRID)
+		c->gridded += v->n;
 	model_op(rc, &c->st, v->op);
 	model_num(rc, &c->st, kind[v->op], v->n - 1);
 	if (v->op == ML_OP_COPY || v->op == ML_OP_DIFF)
@@ -627,20 +651,30 @@ static void operation(struct ml_coder *c, const struct ml_op_view *v,
 			model_lit(rc, &c->st, tpos + i, v->data[i]);
 }
 
+/* Bytes of the arena that a block which is not coded must leave as they are. A
+ * list or a line that is not in use begins anew whatever is there. */
+static size_t to_keep(const struct ml_coder *c)
+{
+	return c->st.mix && c->st.seen == ML_SEEN_NOT ? (size_t)(
+		(const uint8_t *)&c->st.mix->seen - (const uint8_t *)c->arena) :
+		c->arena_n;
+}
+
 int ml_coder_encode(struct ml_coder *c, const struct ml_block *b,
 	uint64_t tpos, size_t limit, const uint8_t **code, size_t *n,
 	struct ml_diag *diag)
 {
 	const uint8_t *p = b->code, *end = p + b->n, *base = b->base;
 	uint64_t made = 0;
-	size_t nbase = b->nbase;
+	size_t nbase = b->nbase, kept;
 	struct ml_op_view v;
 	uint16_t sets = c->set_of;
-	uint64_t mixed = c->mixed, listed = c->listed;
+	uint64_t mixed = c->mixed, listed = c->listed, gridded = c->gridded;
 	int r;
 
 	*n = 0;
-	memcpy(c->arena0, c->arena, c->arena_n);
+	kept = to_keep(c);
+	memcpy(c->arena0, c->arena, kept);
 	c->st0 = c->st;
 	if (c->st.seen == ML_SEEN_LIST)
 		c->list0 = c->list;
@@ -666,13 +700,14 @@ int ml_coder_encode(struct ml_coder *c, const struct ml_block *b,
 	if (!c->rc.full)
 		*n = rc_end(&c->rc);
 	if (c->rc.full || *n >= limit) {
-		memcpy(c->arena, c->arena0, c->arena_n);
+		memcpy(c->arena, c->arena0, kept);
 		c->st = c->st0;
 		if (c->st.seen == ML_SEEN_LIST)
 			c->list = c->list0;
 		c->set_of = sets;
 		c->mixed = mixed;
 		c->listed = listed;
+		c->gridded = gridded;
 		*n = 0;
 		return ML_OK;
 	}

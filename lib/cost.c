@@ -7,6 +7,7 @@
 #include "elem.h"
 
 #define SAMPLE 32768 /* elements looked at, at most */
+#define ENOUGH 2048 /* bytes: more of a tensor follows, and learns from them */
 #define CROSSED 8192 /* of those that are searched for scales */
 
 uint32_t ml_log2(uint64_t v)
@@ -142,8 +143,10 @@ static uint64_t total(const struct hist *h, unsigned mant, uint64_t seen,
 	return bits + learn;
 }
 
-/* The numbers of one block: classes by context, as the model has them. */
-static void one_block(struct hist *h, struct ml_qblock *k)
+/* The numbers of one block: classes by context, as the model has them; or each
+ * as it is, of a block alone. */
+static void one_block(struct hist *h, uint32_t (*alone)[256],
+	struct ml_qblock *k)
 {
 	unsigned i, pred, low, row, c, off = 0, v;
 	enum ml_b_what what;
@@ -160,9 +163,14 @@ static void one_block(struct hist *h, struct ml_qblock *k)
 			ml_qblock_next(k, what, 0);
 			continue;
 		}
-		ml_qblock_expect(k, what, i, &pred, &low, &row);
 		v = what == ML_B_Q ? k->t.q[i] : what == ML_B_S ? k->t.s[i] :
 			k->t.n[i];
+		if (k->alone) {
+			alone[what - ML_B_S][v]++;
+			ml_qblock_next(k, what, 0);
+			continue;
+		}
+		ml_qblock_expect(k, what, i, &pred, &low, &row);
 		off = v < pred ? pred - v : v - pred;
 		row %= ML_B_ROWS;
 		c = row < ML_B_ROWS_Q ? row / (4 * ML_B_LEVELS) : row < ML_B_ROWS_Q +
@@ -181,6 +189,8 @@ static uint64_t cost_blocks(unsigned type, const uint8_t *b,
 		ml_bforms[form].len;
 	size_t step = units * n > 2 * SAMPLE ? units * n / SAMPLE : 1;
 	size_t u, seen = 0;
+	uint32_t alone[3][256] = { { 0 } };
+	uint64_t learn = 0;
 	uint8_t bytes[256];
 	struct ml_qblock k;
 	struct hist h;
@@ -194,9 +204,14 @@ static uint64_t cost_blocks(unsigned type, const uint8_t *b,
 		}
 		memcpy(bytes, p + u * w, w);
 		ml_qblock_bits(form, &k.t, bytes, 0);
-		one_block(&h, &k);
+		one_block(&h, alone, &k);
 	}
-	return total(&h, 0, seen, units);
+	for (u = 0; u < 3; u++) {
+		h.raw += ml_entropy(alone[u], 256);
+		if (units * w < ENOUGH)
+			learn += learning(alone[u], 256);
+	}
+	return total(&h, 0, seen, units) + learn;
 }
 
 /* The same from weights of another type. */
@@ -224,7 +239,7 @@ static uint64_t cost_crossed(unsigned type, const uint8_t *b,
 			ml_qblock_begin(&k, form, 0, 0);
 			ml_qblock_cross(&k, &x, i);
 			ml_qblock_bits(form, &k.t, bytes, 0);
-			one_block(&h, &k);
+			one_block(&h, NULL, &k);
 		}
 	}
 	return total(&h, 0, seen, units);

@@ -24,7 +24,6 @@
 #define PIECE ML_BLOCK_OUT /* bytes of a tensor judged together */
 #define PACK (1u << 17) /* bytes of a piece by which its rows are judged */
 #define PACKED (PACK + ML_ROW_BYTES_MAX)
-#define APART 256 /* bytes of a tensor that are worth a descriptor */
 #define NEAR (ML_WINDOW_BACK / 2) /* bytes back that need no search */
 #define MOVE 24 /* bits that a row costs which comes from elsewhere */
 #define AGAIN 96 /* bits that a run costs which was in the target before */
@@ -337,20 +336,22 @@ static int span(struct delta *d, const struct ml_span *sp,
 	int64_t disp = base ? (int64_t)(base->off - sp->off) : 0;
 	uint64_t poor;
 	size_t n;
-	int r, done, rows;
+	int r, done, rows, apart = 0;
 
 	if (both > sp->len)
 		both = sp->len;
 	both -= both % unit;
 	d->tries = row ? TRIES : 0;
-	if (sp->len >= APART)
-		ml_blockbuf_apart(&d->out);
 	for (at = 0; at < sp->len; at += n) {
 		left = (at < both ? both : sp->len) - at;
 		n = left < PIECE ? (size_t)left : PIECE - PIECE %
 			(row ? row : unit);
 		poor = 0;
 		r = ml_src_read(d->tsrc, sp->off + at, d->t, n, diag);
+		if (!r && !at && ml_seen_apart(type, d->t, sp->len)) {
+			ml_blockbuf_apart(&d->out);
+			apart = 1;
+		}
 		if (!r)
 			r = ml_dup_find(d->dup, sp->off + at, d->t, n, !at,
 				&d->run, &d->nrun, diag);
@@ -375,6 +376,8 @@ static int span(struct delta *d, const struct ml_span *sp,
 			return r;
 		told(d, sp->off + at + n);
 	}
+	if (apart)
+		ml_blockbuf_apart(&d->out);
 	return ML_OK;
 }
 

@@ -501,16 +501,12 @@ static void tell_op(const struct ml_unzip *u, const struct ml_op_view *v,
 		CROSSED("q8_0")
 	};
 
-	/* by those before: a list, or a line, of the types 2 to 10, 37 to 41 */
-	static const char *const seen[2][14] = {
-		{ "i16 list", "i32 list", "i64 list", "f16 list", "bf16 list",
-		"f32 list", "f64 list", "f8_e4 list", "f8_e5 list",
-		"i16be list", "i32be list", "f16be list", "f32be list",
-		"f64be list" },
-		{ "i16 line", "i32 line", "i64 line", "f16 line", "bf16 line",
-		"f32 line", "f64 line", "f8_e4 line", "f8_e5 line",
-		"i16be line", "i32be line", "f16be line", "f32be line",
-		"f64be line" }
+	/* by those before: a list, a line, a grid, of the types 2 to 10, 37 to 41 */
+#define SEEN(how) { "i16 " how, "i32 " how, "i64 " how, "f16 " how, "bf16 " how, \
+	"f32 " how, "f64 " how, "f8_e4 " how, "f8_e5 " how, "i16be " how, \
+	"i32be " how, "f16be " how, "f32be " how, "f64be " how }
+	static const char *const seen[3][14] = {
+		SEEN("list"), SEEN("line"), SEEN("grid")
 	};
 	const unsigned k = v->type - ML_TYPE_KEPT;
 

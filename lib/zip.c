@@ -12,6 +12,7 @@
 #include "nano.h"
 #include "nano_cast.h"
 #include "ops.h"
+#include "seen.h"
 
 /* A range-coded record must be so much smaller than what it makes that a
  * literal record beside it is paid for: the promise of ML_PATCH_OVERHEAD. */
@@ -24,7 +25,6 @@
 
 #define SINCE_MIN 4096 /* bytes of data that are worth a restart */
 
-#define APART 256 /* bytes of a tensor that are worth a descriptor */
 
 struct ml_zip {
 	struct ml_coder *coder; /* of coder 1, or */
@@ -41,6 +41,8 @@ struct ml_zip {
 	uint64_t fresh; /* from here on the model is reset */
 	unsigned type; /* of the data */
 	uint64_t left; /* bytes of the span yet to come */
+	int begins; /* nothing of it has been handed on */
+	int apart; /* it has operations of its own */
 	uint8_t *data; /* gathered to whole elements */
 	size_t ndata;
 };
@@ -277,6 +279,12 @@ static int data_out(struct ml_zip *z, struct ml_diag *diag)
 	size_t n = z->ndata, unit = ml_type_bytes(z->type);
 	int r;
 
+	if (z->begins) {
+		z->apart = ml_seen_apart(z->type, z->data, z->left + n);
+		if (z->apart)
+			ml_blockbuf_apart(&z->buf);
+		z->begins = 0;
+	}
 	if (z->left) /* the span goes on: keep the started element */
 		n -= n % unit;
 	if (!n)
@@ -296,6 +304,8 @@ static int data_out(struct ml_zip *z, struct ml_diag *diag)
 	} else {
 		r = ml_match_run(z->match, z->data, n, z->type, gather, z, diag);
 	}
+	if (z->apart && !z->left)
+		ml_blockbuf_apart(&z->buf);
 	z->ndata -= n;
 	memmove(z->data, z->data + n, z->ndata);
 	return r;
@@ -326,8 +336,7 @@ int ml_zip_span(struct ml_zip *z, const struct ml_span *sp,
 
 	z->type = ml_type_of(sp->dtype);
 	z->left = sp->len;
-	if (sp->len >= APART)
-		ml_blockbuf_apart(&z->buf);
+	z->begins = 1;
 	if (!r)
 		r = ml_zip_sync(z, diag);
 	return r ? r : z->next.span(z->next.ctx, sp, diag);

@@ -155,7 +155,8 @@ class Layout:
         self.floats = [Set(self, *shape[0]) for _ in range(self.sets)]
         self.ints = [Set(self, *shape[1]) for _ in range(self.sets)]
         self.lit = self.room(4 * 255) if cls == 2 else None
-        self.block = self.room(2 * 324 * 66) if cls == 3 else None
+        self.block = self.room(2 * 306 * 66) if cls == 3 else None
+        self.trees = self.room(13584) if cls == 3 else None
         self.top = self.room(6 * 8 * 3) if cls == 3 else None
 
     def room(self, n):
@@ -304,6 +305,7 @@ class Model(Coder):
         self.last_op = 0
         self.d0 = self.d1 = self.dist = 0
         self.type = self.e0 = self.set = self.k0 = self.c0 = self.tz = 0
+        self.calm = 0
         self.k1 = self.k2 = 0
         self.last = 0
         self.sb = self.st = 0
@@ -320,8 +322,9 @@ class Model(Coder):
     def bit(self, i):
         f, g, t = self.f, self.g, self.t
         block = self.lay.block
-        calm = block is not None and block <= i < block + 42768
-        p = f[i] + 3 * g[i] >> 2 if calm else f[i] + g[i] >> 1
+        calm = block is not None and (block <= i < block + 53976 or
+                                      self.calm and self.last_op == 4)
+        p = f[i] + 7 * g[i] >> 3 if calm else f[i] + g[i] >> 1
         by, half, most = (5, 0x8000, 254) if calm else (4, 0, 126)
         bit = self.split(p)
         r = RATE[t[i]]
@@ -392,6 +395,7 @@ class Model(Coder):
                  "unknown type", 5)
             self.form = 42 + form
             self.seen = None
+            self.calm = 0
             self.set = self.raw(2)
             self.e0 = self.c0 = 15
             self.k0 = self.tz = 0
@@ -402,13 +406,17 @@ class Model(Coder):
             row = self.raw(n)
             self.elements.describe(self.e0, row, self.raw(n))
             self.seen = None
+            self.calm = 0
             return
         if self.cls == 3:
             self.seen = None
         if self.type == SEEN and self.cls == 3:
             self.type = self.raw(6)
             need(self.type in SEEN_TYPES, "unknown type", 5)
-            self.seen = (self.next_listed, self.next_in_line)[self.raw(1)]
+            how = self.raw(2)
+            need(how < 3, "unknown version", 5)
+            self.seen = (self.next_listed, self.next_in_line,
+                         self.next_in_grid)[how]
             n = self.raw(4)
             row = self.raw(n)
             self.listed.describe(row, self.raw(n))
@@ -417,6 +425,7 @@ class Model(Coder):
         self.k0 = self.raw(5)
         self.c0 = self.raw(4)
         self.tz = self.raw(5)
+        self.calm = self.raw(1) if self.cls == 3 else 0
         need(self.type in UNITS, "unknown type", 5)
         need(self.type < 42 or self.cls == 3, "blocks need class full", 5)
 
@@ -537,6 +546,26 @@ class Model(Coder):
         line.append(self.against(kind, b))
         return line[-1]
 
+    def next_in_grid(self, kind):
+        n, exponent = KINDS[kind]
+        sign = exponent > 0
+        tops = min(8, 8 * n - sign)
+        rest = 8 * n - sign - tops
+        g = self.listed
+        top = g.top(self) & (1 << tops) - 1
+        v = top << rest
+        neg = low = 0
+        if sign:
+            neg = g.grid_sign(self, top)
+            v |= neg << 8 * n - 1
+        k = min(3, max(0, rest - self.tz))
+        if k:
+            rest -= k
+            low = g.grid_low(self, top, k)
+            v |= low << rest | self.raw(rest - self.tz) << self.tz
+        g.grid_was(top, neg, low)
+        return v
+
     def next_listed(self, kind):
         n, exponent = KINDS[kind]
         size = (1 << 8 * n - (exponent > 0)) - 1
@@ -544,12 +573,17 @@ class Model(Coder):
         place = k.place(self)
         if place:
             v = k.values[place] if place < len(k.values) else 0
-            if exponent and k.sign(self, place):
-                v |= size + 1
+            if exponent:
+                was = v > size
+                sign = k.sign(self, place, was)
+                v = v & size | (size + 1 if sign else 0)
+                k.flip(sign != was)
+            if place < len(k.values):
+                k.values[place] = v
+            k.came(place, False)
         else:
             v = self.alone(kind)
-            k.join(v & size)
-        k.came(place)
+            k.came(k.join(v), True)
         return v
 
     def remember(self, k):
@@ -1001,8 +1035,39 @@ class Elements:
         return v + (self.e0 if base is None else base) & 255
 
 
+class Trail:
+    """What stood beside places when they came before."""
+
+    def __init__(self, sides):
+        self.next, self.back = sides  # of each place, shared by the columns
+        self.last = self.after = self.before = self.sure = self.flips = 0
+        self.mirror = False
+
+    def expects(self):
+        return self.before if self.mirror else self.after
+
+    def come(self, v, new):
+        r = 0 if new else v
+        if self.expects() == r:
+            self.sure = min(self.sure + 1, 31)
+        else:
+            self.sure = 0
+            if r and self.before == r:
+                self.mirror = True
+            elif self.after == r:
+                self.mirror = False
+        if new:
+            self.next[v] = self.back[v] = 0
+        self.after, self.before = self.next.get(v, 0), self.back.get(v, 0)
+        self.next[self.last] = v
+        self.back[v] = self.last
+        self.last = v
+
+
 class List:
     """Elements by those before: places in a list, and how they are told."""
+
+    MOST = 32767
 
     def __init__(self, low, rest):
         self.low, self.rest = low, rest
@@ -1014,12 +1079,46 @@ class List:
         self.line = []
         self.next = 1
         self.p = [0] * 4
-        self.up = [0] * self.row
         self.column = 0
+        self.along = Trail(({}, {}))
+        sides = {}, {}
+        self.down = [Trail(sides) for _ in range(self.row)]
+        # of a grid: for each column u, uu, us, ul and mean
+        self.above = [(0, 0, 0, 0, 0)] * max(1, self.row)
+        self.a1 = self.a2 = self.sn = self.near = 0
 
     def begin(self, o, w):
+        self.column = (o // w + self.first) % self.row if self.row else 0
+
+    def top(self, coder):
+        u, uu, _, _, mean = self.above[self.column]
+        n, m, x = self.near >> 8, mean >> 8, self.column
+        c = [0, self.a1, self.a2 << 8 | self.a1, u, u << 8 | self.a1,
+             uu << 8 | u, x, x << 8 | u, n, n << 8 | m, m << 8 | u]
+        return self.low.byte(coder, [hash_(v, 280 + i)
+                                     for i, v in enumerate(c)], None, 0)
+
+    def grid_sign(self, coder, top):
+        u, _, us, _, _ = self.above[self.column]
+        c = [us, us << 1 | self.sn, self.column << 1 | us,
+             top << 9 | u << 1 | us]
+        return self.rest.byte(coder, [hash_(v, 300 + i)
+                                      for i, v in enumerate(c)], None, 0, 1)
+
+    def grid_low(self, coder, top, bits):
+        u, _, _, ul, _ = self.above[self.column]
+        c = [top, top << 16 | u << 8 | ul, self.column << 8 | top]
+        return self.rest.byte(coder, [hash_(v, 310 + i) for i, v in
+                                      enumerate(c)], None, 0, bits)
+
+    def grid_was(self, top, sign, low):
+        u, _, _, _, mean = self.above[self.column]
+        mean += 256 * top - mean >> 2
+        self.above[self.column] = top, u, sign, low, mean
+        self.near += 256 * top - self.near >> 3
+        self.a1, self.a2, self.sn = top, self.a1, sign
         if self.row:
-            self.column = (o // w + self.first) % self.row
+            self.column = (self.column + 1) % self.row
 
     def place(self, coder):
         p1, p2, p3, p4 = self.p
@@ -1027,36 +1126,61 @@ class List:
         c.append(hash_(c[2], p3))
         c.append(hash_(c[3], p4))
         c.append(p2)
+        x, self.length = self.along.expects(), self.along.sure
+        c.append(x << 5 | self.length)
         if self.row:
-            up = self.up[self.column]
-            c += [up, up << 16 | p1, self.column]
+            t = self.down[self.column]
+            f = t.expects()
+            c += [f << 5 | t.sure, x << 16 | f, t.last, t.last << 16 | p1,
+                  self.column]
+            if t.sure > self.length:
+                x, self.length = f, t.sure
         self.contexts = c
         bits = (len(self.values) - 1).bit_length()
         h = 0
         if bits > 8:
-            h = self.rest.byte(coder, [hash_(x, 200 + i) for i, x in
-                                       enumerate(c)], None, 0, bits - 8)
-        v = self.low.byte(coder, [hash_(x ^ hash_(h, 251), 220 + i)
-                                  for i, x in enumerate(c)], None, 0,
+            h = self.rest.byte(coder, [hash_(y, 200 + i) for i, y in
+                                       enumerate(c)], x >> 8, self.length,
+                               bits - 8)
+        v = self.low.byte(coder, [hash_(y ^ hash_(h, 251), 220 + i)
+                                  for i, y in enumerate(c)],
+                          x & 255 if x >> 8 == h else None, self.length,
                           min(bits, 8))
         return h << 8 | v
 
-    def sign(self, coder, place):
-        return self.rest.byte(coder, [
-            hash_(x ^ hash_(place, 252), 240 + i)
-            for i, x in enumerate(self.contexts[:3])], None, 0, 1)
+    def sign(self, coder, place, was):
+        f = self.along.flips
+        c = [hash_(x ^ hash_(place, 252), 240 + i)
+             for i, x in enumerate(self.contexts[:3])]
+        c += [hash_((f & 255) << 1 | was, 260),
+              hash_(place << 3 | (f & 3) << 1 | was, 261)]
+        if self.row:
+            g = self.down[self.column].flips
+            c += [hash_((g & 255) << 1 | was, 262),
+                  hash_((f & 15) << 5 | (g & 15) << 1 | was, 263),
+                  hash_(place << 5 | (g & 3) << 3 | (f & 3) << 1 | was, 264)]
+        return self.rest.byte(coder, c, None, self.length, 1)
+
+    def flip(self, changed):
+        for t in [self.along] + self.down[self.column:self.column + 1]:
+            t.flips = (t.flips << 1 | changed) & 0xFFFF
 
     def join(self, v):
-        if len(self.values) <= 4095:
+        """The place that it gets."""
+        place = self.next
+        if len(self.values) <= self.MOST:
             self.values.append(v)
         else:
-            self.values[self.next] = v
-        self.next = self.next % 4095 + 1
+            self.values[place] = v
+        self.next = place % self.MOST + 1
+        return place
 
-    def came(self, place):
-        self.p = [place] + self.p[:3]
+    def came(self, place, new):
+        at = place if place < len(self.values) else 0
+        self.along.come(at, new)
+        self.p = [0 if new else place] + self.p[:3]
         if self.row:
-            self.up[self.column] = place
+            self.down[self.column].come(at, new)
             self.column = (self.column + 1) % self.row
 
 
@@ -1207,7 +1331,12 @@ class BlockReader:
         self.type = type_
         (self.runs, self.per, self.bits, self.zero, self.sbits, self.szero,
          self.mbits, self.sign) = BLOCKS[type_]
-        self.table = model.lay.block + (324 * 66 if self.bits > 4 else 0)
+        self.table = model.lay.block + (306 * 66 if self.bits > 4 else 0)
+        self.trees = model.lay.trees
+        for t in range(42, type_):
+            _, _, bits, _, sbits, _, mbits, _ = BLOCKS[t]
+            self.trees += sum(n * ((1 << b) - 1) for n, b in (
+                (24, bits), (4, sbits), (4, mbits)))
 
     def near(self, by, at, b, bits):
         """The prediction, whether it is low, and how near a border."""
@@ -1261,41 +1390,52 @@ class BlockReader:
         n.d = m.against("f16", b.d) if b else m.alone("f16")
         if self.sign:
             n.m = m.against("f16", b.m) if b else m.alone("f16")
+        if not b:
+            return self.alone_all(n)
         if self.sbits:
-            self.small(n.scales, b and b.scales, b and b.d, n.d,
-                       self.sbits, self.szero, 288, 322)
+            self.small(n.scales, b.scales, b.d, n.d,
+                       self.sbits, self.szero, 288)
         if self.mbits:
-            self.small(n.minima, b and b.minima, b and b.m, n.m,
-                       self.mbits, 0, 289, 323)
+            self.small(n.minima, b.minima, b.m, n.m,
+                       self.mbits, 0, 289)
         for run in range(self.runs):
-            if b:
-                sb, ab = self.weight(b, run)
-                st, at_ = self.weight(n, run)
-                by, at = line(sb, st, ab - at_, self.zero)
+            sb, ab = self.weight(b, run)
+            st, at_ = self.weight(n, run)
+            by, at = line(sb, st, ab - at_, self.zero)
             for i in range(run * self.per, (run + 1) * self.per):
-                if b:
-                    p, low, near = self.near(by, at, b.codes[i], self.bits)
-                    low_end, high = self.bits == 8, (1 << self.bits) - 1
-                    place = (0 if p <= low_end else 1 if p == high else
-                             2 if b.codes[i] <= low_end or
-                             b.codes[i] == high else 3)
-                    if place == 0 and low or place == 1 and not low:
-                        near, low = 0, False
-                    row = (near * 4 + place) * 8 + self.level()
-                else:
-                    p, low = self.zero or 1 << self.bits - 1, False
-                    row = 306 + self.level()
+                p, low, near = self.near(by, at, b.codes[i], self.bits)
+                low_end, high = self.bits == 8, (1 << self.bits) - 1
+                place = (0 if p <= low_end else 1 if p == high else
+                         2 if b.codes[i] <= low_end or
+                         b.codes[i] == high else 3)
+                if place == 0 and low or place == 1 and not low:
+                    near, low = 0, False
+                row = (near * 4 + place) * 8 + self.level()
                 n.codes[i], off = self.number(row, p, low, self.bits)
                 m.avg += 2 * off - (m.avg >> 3)
         return n.block(self.type)
 
-    def small(self, out, base, fb, ft, bits, zero, row, alone):
-        p = (1 << bits - 1) - 1
+    def alone(self, out, bits, at, codes):
+        """A run of numbers without a base."""
+        ends = 0
+        for i in range(len(out)):
+            c = ends * 6 + (len(out) - i).bit_length() - 1 if codes else ends
+            out[i] = v = self.m.tree(at + c * ((1 << bits) - 1), bits)
+            ends |= (v <= (codes and bits > 5)) | (v == (1 << bits) - 1) << 1
+        return at + (24 if codes else 4) * ((1 << bits) - 1)
+
+    def alone_all(self, n):
+        scales = self.trees + 24 * ((1 << self.bits) - 1)
+        minima = self.alone(n.scales, self.sbits, scales, False)
+        self.alone(n.minima, self.mbits, minima, False)
+        for i in range(0, self.runs * self.per, self.per):
+            run = n.codes[i:i + self.per]
+            self.alone(run, self.bits, self.trees, True)
+            n.codes[i:i + self.per] = run
+        return n.block(self.type)
+
+    def small(self, out, base, fb, ft, bits, zero, row):
         for run in range(self.runs):
-            if base is None:
-                out[run], _ = self.number(alone, p, False, bits)
-                p = out[run]
-                continue
             by, at = line(big_f(fb), big_f(ft), 0, zero)
             p, low, near = self.near(by, at, base[run], bits)
             out[run], _ = self.number(row + near * 2, p, low, bits)

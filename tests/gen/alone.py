@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """alone.py DIR: tensors without a base, a file each: few values, many zeros,
-steps, rows that repeat, numbers that are kept in more bits than they need; and
+steps, rows that repeat, tables of cosines, columns of other scales, numbers that are kept in more bits than they need; and
 beside each file its tensor's bytes, for others to compress."""
 import json
 import math
@@ -47,12 +47,25 @@ for n in 2, 16, 256, 1000:
     if n < 999:
         made("list-f16-%d" % n, "F16", [values[i] for i in index])
 made("list-i32", "I32", [r.randrange(9) * 1001 for _ in range(N)])
-made("list-i64-mask", "I64", [int(r.random() < .1) for _ in range(N)])
+made("any-i64-mask", "I64", [int(r.random() < .1) for _ in range(N)])
 # codes times the scale of their row: another list in each row
 made("list-f32-dequantised", "F32", [
     single(round(v / .002) * single(.001 + .01 * random.Random(i // ROW)
                                     .random()))
     for i, v in enumerate(gauss)])
+# what a short-time Fourier transform multiplies by: its own mirror, both ways
+made("list-f32-cosines", "F32", [
+    single(.5 * (1 - math.cos(math.pi * j / 64)) *
+           math.cos(math.pi * (i * j % 128) / 64))
+    for i in range(N // ROW) for j in range(ROW)])
+# columns of one scale each, rows that are nearly the same
+scale = [2.0 ** r.randrange(-9, 9) for _ in range(ROW)]
+made("grid-f16-columns", "F16", [
+    max(-6e4, min(6e4, v * 20 * scale[i % ROW])) for i, v in enumerate(gauss)])
+token = [r.gauss(0, .3) for _ in range(ROW)]
+made("grid-f16-tokens", "F16", [
+    token[i % ROW] + r.gauss(0, .05 if i // ROW % 5 else .3)
+    for i in range(N)])
 made("line-i64-ids", "I64", list(range(N)))
 made("line-i32-steps", "I32", [7 * i + (i % 5 > 3) for i in range(N)])
 made("line-f32-rows", "F32", [

@@ -689,6 +689,10 @@ int main(void)
 	static struct bytes base, target, patch;
 	int cls;
 
+	/* who declares an arena by these has enough */
+	CHECK(ml_dec_arena(ML_NANO) <= ML_ARENA_NANO);
+	CHECK(ml_dec_arena(ML_MICRO) <= ML_ARENA_MICRO);
+	CHECK(ml_dec_arena(ML_FULL) <= ML_ARENA_FULL);
 	small_make(&s);
 	whole(s.base, SMALL_BASE, s.target.p, s.target.n, s.patch.p,
 		s.patch.n);

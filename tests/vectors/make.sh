@@ -14,7 +14,7 @@ cd "$dir"
 
 # The bases and targets: small tensors whose values drift, text, runs.
 python3 - <<'END'
-import io, json, struct, zipfile
+import io, json, math, struct, zipfile
 x = 1
 
 
@@ -26,10 +26,10 @@ def rnd(n):
 
 def st(tensors, note):
 	head, data = {"__metadata__": {"note": note}}, b""
-	for name, dtype, b in tensors:
+	for name, dtype, b, *shape in tensors:
 		size = {"F32": 4, "F16": 2, "BF16": 2, "I8": 1, "I64": 8,
 			"I32": 4}[dtype]
-		head[name] = {"dtype": dtype, "shape": [len(b) // size],
+		head[name] = {"dtype": dtype, "shape": shape or [len(b) // size],
 			"data_offsets": [len(data), len(data) + len(b)]}
 		data += b
 	j = json.dumps(head).encode()
@@ -209,6 +209,23 @@ write("seen", b"", st([("f", "F32", pack("I", [skew(palette)
 	for _ in range(5000)])), ("n", "F16", pack("H", [0x3000 + 9 * i
 	for i in range(400)]))], "two"))
 
+# A table of windowed cosines: rows and columns that are their own mirrors, up
+# to the sign.
+cosine = lambda i: math.cos(math.pi * (i % 128) / 64)
+cosines = [0.5 * (1 - cosine(j * 2)) * cosine(i * j * 2)
+	for i in range(40) for j in range(64)]
+write("sines", b"", st([("w", "F32", struct.pack("<2560f", *(round(v * 2 ** 20) /
+	2 ** 20 for v in cosines)), 40, 64)], "two"))
+
+# Columns of one scale each.
+line = [2.0 ** (rnd(16) - 8) for j in range(24)]
+alike = [[v * gauss() for v in line] for _ in range(150)]
+flat = [struct.unpack("<I", struct.pack("<f", v))[0] for r in alike for v in r]
+write("grid", b"", st([("f", "BF16", pack("H", [v >> 16 for v in flat]), 150, 24),
+	("g", "F16", b"".join(struct.pack("<e", v) for r in alike for v in r),
+	150, 24), ("h", "F32", pack("I", [v & ~0xfff for v in flat]), 150, 24)],
+	"two"))
+
 # Codes of eight bits: an ONNX of weights, and one of what they were rounded to.
 def pb(number, v):
 	key = lambda wire: bytes([number << 3 & 127 | wire |
@@ -266,6 +283,11 @@ python3 "$here/../gen/quant.py" . \
 	Q4_K,Q5_K,Q6_K,Q3_K,Q2_K,Q4_1,Q5_0,Q5_1,Q4_0,Q8_0 1 7 0.1
 mv old.gguf crossed.base
 mv new.gguf crossed.target
+# such blocks alone
+python3 "$here/../gen/quant.py" . F32,F32,F32,F32,F32,F32,F32,F32,F32,F32 \
+	Q4_K,Q5_K,Q6_K,Q3_K,Q2_K,Q4_1,Q5_0,Q5_1,Q4_0,Q8_0 8 7 0.1
+: >alone.base
+mv new.gguf alone.target
 
 # key FILE: its line of a vector.
 key() {
@@ -278,7 +300,7 @@ if [ "${1-}" != pin ]; then
 	rm -f "$here"/good/range-*.hex "$here"/stream/*.hex
 	mkdir -p "$here/stream"
 	for n in model same text empty run swapped zip blocks casts quantised codes \
-		crossed seen; do
+		crossed alone seen sines grid; do
 		for c in nano micro full; do
 			ml-diff -c $c $n.base $n.target >patch
 			{
@@ -303,7 +325,7 @@ if [ "${1-}" != pin ]; then
 		echo 'status: 0'
 		key patch patch
 		key target model.target
-	} >"$here/good/range-alone.hex"
+	} >"$here/good/range-no-base.hex"
 
 	rm -f "$here"/good/fast-*.hex
 	n=planes
@@ -360,7 +382,7 @@ fi
 # ===== what the encoder writes ==========================================
 
 for n in model same text empty run swapped zip blocks casts quantised codes \
-		crossed seen; do
+		crossed alone seen sines grid; do
 	for c in nano micro full; do
 		printf '%s  %s %s\n' "$(ml-diff -c $c $n.base $n.target |
 			sha256sum | cut -c 1-64)" "$n" $c
