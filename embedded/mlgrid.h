@@ -73,7 +73,8 @@ static inline void ml_grid_sign(const struct ml_grid *g, struct ml_mix *x,
 	x->ctx[0] = ml_mix_hash(up, 300);
 	x->ctx[1] = ml_mix_hash(up << 1 | g->sign, 301);
 	x->ctx[2] = ml_mix_hash(column << 1 | up, 302);
-	x->ctx[3] = ml_mix_hash(top << 9 | g->at[column].up << 1 | up, 303);
+	x->ctx[3] = ml_mix_hash(top << 9 |
+		(uint32_t)g->at[column].up << 1 | up, 303);
 	x->n = 4;
 	x->expect = -1;
 	x->sure = 0;

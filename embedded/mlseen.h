@@ -240,9 +240,9 @@ static inline void ml_seen_sign(struct ml_seen *k, unsigned flip)
 {
 	uint16_t *f = &k->here.flips, *g = &k->columns[k->column].flips;
 
-	*f = (uint16_t)(*f << 1 | flip);
+	*f = (uint16_t)((unsigned)*f << 1 | flip);
 	if (k->row)
-		*g = (uint16_t)(*g << 1 | flip);
+		*g = (uint16_t)((unsigned)*g << 1 | flip);
 }
 
 static inline void ml_seen_on(struct ml_seen *k, ml_word v)
