@@ -226,6 +226,10 @@ write("grid", b"", st([("f", "BF16", pack("H", [v >> 16 for v in flat]), 150, 24
 	150, 24), ("h", "F32", pack("I", [v & ~0xfff for v in flat]), 150, 24)],
 	"two"))
 
+# So many elements that their chances are calm, in no rows.
+write("calm", b"", st([("w", "BF16", pack("H", [struct.unpack("<I",
+	struct.pack("<f", gauss() / 50))[0] >> 16 for _ in range(8200)]))], "two"))
+
 # Codes of eight bits: an ONNX of weights, and one of what they were rounded to.
 def pb(number, v):
 	key = lambda wire: bytes([number << 3 & 127 | wire |
@@ -326,6 +330,14 @@ if [ "${1-}" != pin ]; then
 		key patch patch
 		key target model.target
 	} >"$here/good/range-no-base.hex"
+
+	ml-split calm.target | ml-zipnn | ml-pack >patch
+	{
+		echo 'why: many elements, calm chances'
+		echo 'status: 0'
+		key patch patch
+		key target calm.target
+	} >"$here/good/range-calm.hex"
 
 	rm -f "$here"/good/fast-*.hex
 	n=planes
