@@ -215,8 +215,9 @@ $(1)/%: tests/fuzz/%.c $(1)/libmallorn.a
 $(1)/fuzz_update: $(1)/obj/embedded/flash/nor.o
 endef
 $(eval $(call instrumented,$(B)/libfuzzer,clang,-fsanitize=fuzzer-no-link))
-# It would add -O3, which takes minutes for a file of models.
-$(eval $(call instrumented,$(B)/afl,AFL_DONT_OPTIMIZE=1 afl-clang-fast,))
+# It would add -O3, which takes minutes for a file of models; so does all inline.
+$(eval $(call instrumented,$(B)/afl,AFL_DONT_OPTIMIZE=1 afl-clang-fast,\
+	-DML_INLINE=static))
 
 lint: ## manual pages, scripts, warnings of both compilers, symbols
 	$(MAKE) all tests B=$(B)/lint-gcc CC=gcc CFLAGS="-O2 -Werror"

@@ -180,7 +180,9 @@ size_t ml_dec_arena(int cls); /* 0 for an unknown class */
 
 /* On large machines the coder is worth being written out for every type of
  * element; on small ones its size counts. */
-#if ML_DEC_CLASS >= 3 && defined(__GNUC__)
+#ifdef ML_INLINE
+/* as whoever compiles it wants it */
+#elif ML_DEC_CLASS >= 3 && defined(__GNUC__)
 #define ML_INLINE static inline __attribute__((always_inline))
 #else
 #define ML_INLINE static
