@@ -652,7 +652,7 @@ static void operation(struct ml_coder *c, const struct ml_op_view *v,
 }
 
 /* Bytes of the arena that a block which is not coded must leave as they are. A
- * list or a line that is not in use begins anew whatever is there. */
+ * list, line or grid that is not in use begins anew whatever is there. */
 static size_t to_keep(const struct ml_coder *c)
 {
 	return c->st.mix && c->st.seen == ML_SEEN_NOT ? (size_t)(

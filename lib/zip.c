@@ -25,7 +25,6 @@
 
 #define SINCE_MIN 4096 /* bytes of data that are worth a restart */
 
-
 struct ml_zip {
 	struct ml_coder *coder; /* of coder 1, or */
 	struct ml_nanoenc *nano; /* of coder 2, */

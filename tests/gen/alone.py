@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """alone.py DIR: tensors without a base, a file each: few values, many zeros,
-steps, rows that repeat, tables of cosines, columns of other scales, numbers that are kept in more bits than they need; and
-beside each file its tensor's bytes, for others to compress."""
+steps, rows that repeat, tables of cosines, columns of other scales, numbers
+that are kept in more bits than they need; and beside each file its tensor's bytes, for others to compress."""
 import json
 import math
 import os
